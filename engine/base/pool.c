@@ -1,0 +1,188 @@
+#include "engine/base/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#define RELAX() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define RELAX() __asm__ volatile("yield")
+#else
+#define RELAX() ((void)0)
+#endif
+
+enum {
+    MAX_WORKERS = 256,
+    /* How long a worker spins for the next run before it parks: about the gap between two steps. */
+    SPIN_ROUNDS = 20000,
+    /* How long a barrier spins before it yields, for a machine with fewer cores than workers. */
+    BARRIER_ROUNDS = 2000,
+};
+
+struct worker {
+    struct ct_pool *pool;
+    pthread_t thread;
+    int index;
+};
+
+/* The owner raises `run` (a counter) to start a run; each worker raises `n_done` when it has ended its
+ * part. A parked worker waits on `wake` with `lock` held while it looks at `run` again, so that no
+ * start is missed. */
+struct ct_pool {
+    int n_workers;
+    int n_started;
+    struct worker *workers;
+    ct_pool_fn *fn;
+    void *context;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    _Alignas(64) atomic_uint run;
+    atomic_int n_parked;
+    atomic_bool is_closing;
+    _Alignas(64) atomic_int n_done;
+    _Alignas(64) atomic_int n_arrived;
+    _Alignas(64) atomic_uint phase;
+};
+
+static void relax(int *n_rounds, int limit)
+{
+    if (++*n_rounds < limit) {
+        RELAX();
+    } else {
+        *n_rounds = 0;
+        sched_yield();
+    }
+}
+
+/* Waits until run differs from seen; parks after a while. */
+static unsigned wait_for_run(struct ct_pool *pool, unsigned seen)
+{
+    for (int i = 0; i < SPIN_ROUNDS; i++) {
+        unsigned run = atomic_load_explicit(&pool->run, memory_order_acquire);
+        if (run != seen)
+            return run;
+        RELAX();
+    }
+    pthread_mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->n_parked, 1);
+    unsigned run;
+    while ((run = atomic_load(&pool->run)) == seen)
+        pthread_cond_wait(&pool->wake, &pool->lock);
+    atomic_fetch_sub(&pool->n_parked, 1);
+    pthread_mutex_unlock(&pool->lock);
+    return run;
+}
+
+static void start_run(struct ct_pool *pool)
+{
+    atomic_store(&pool->n_done, 0);
+    atomic_fetch_add(&pool->run, 1);
+    if (atomic_load(&pool->n_parked) > 0) {
+        pthread_mutex_lock(&pool->lock);
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->lock);
+    }
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *self = argument;
+    struct ct_pool *pool = self->pool;
+    unsigned seen = 0;
+    for (;;) {
+        seen = wait_for_run(pool, seen);
+        if (atomic_load_explicit(&pool->is_closing, memory_order_acquire))
+            return NULL;
+        pool->fn(pool->context, self->index, pool->n_workers);
+        atomic_fetch_add_explicit(&pool->n_done, 1, memory_order_release);
+    }
+}
+
+enum ct_status ct_pool_open(int n_workers, struct ct_pool **out)
+{
+    *out = NULL;
+    if (n_workers < 1 || n_workers > MAX_WORKERS)
+        return CT_INVALID;
+    struct ct_pool *pool = aligned_alloc(64, sizeof *pool);
+    if (pool == NULL)
+        return CT_MEMORY;
+    *pool = (struct ct_pool){.n_workers = n_workers, .n_started = 1};
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+    pool->workers = calloc((size_t)n_workers, sizeof *pool->workers);
+    if (pool->workers == NULL) {
+        ct_pool_close(pool);
+        return CT_MEMORY;
+    }
+    for (int i = 1; i < n_workers; i++) {
+        pool->workers[i] = (struct worker){.pool = pool, .index = i};
+        if (pthread_create(&pool->workers[i].thread, NULL, worker_main, &pool->workers[i]) != 0) {
+            ct_pool_close(pool);
+            return CT_MEMORY;
+        }
+        pool->n_started = i + 1;
+    }
+    *out = pool;
+    return CT_OK;
+}
+
+void ct_pool_close(struct ct_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    atomic_store(&pool->is_closing, true);
+    start_run(pool);
+    for (int i = 1; i < pool->n_started; i++)
+        pthread_join(pool->workers[i].thread, NULL);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool->workers);
+    free(pool);
+}
+
+int ct_pool_n_workers(const struct ct_pool *pool)
+{
+    return pool->n_workers;
+}
+
+void ct_pool_run(struct ct_pool *pool, ct_pool_fn *fn, void *context)
+{
+    if (pool->n_workers == 1) {
+        fn(context, 0, 1);
+        return;
+    }
+    pool->fn = fn;
+    pool->context = context;
+    start_run(pool);
+    fn(context, 0, pool->n_workers);
+    int n_rounds = 0;
+    while (atomic_load_explicit(&pool->n_done, memory_order_acquire) != pool->n_workers - 1)
+        relax(&n_rounds, BARRIER_ROUNDS);
+}
+
+void ct_pool_barrier(struct ct_pool *pool)
+{
+    if (pool->n_workers == 1)
+        return;
+    unsigned phase = atomic_load_explicit(&pool->phase, memory_order_acquire);
+    if (atomic_fetch_add_explicit(&pool->n_arrived, 1, memory_order_acq_rel) == pool->n_workers - 1) {
+        atomic_store_explicit(&pool->n_arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&pool->phase, phase + 1, memory_order_release);
+        return;
+    }
+    int n_rounds = 0;
+    while (atomic_load_explicit(&pool->phase, memory_order_acquire) == phase)
+        relax(&n_rounds, BARRIER_ROUNDS);
+}
+
+void ct_pool_share(int64_t n, int64_t unit, int worker, int n_workers, int64_t *begin, int64_t *end)
+{
+    int64_t n_units = (n + unit - 1) / unit;
+    int64_t first = n_units * worker / n_workers * unit;
+    int64_t last = n_units * (worker + 1) / n_workers * unit;
+    *begin = first < n ? first : n;
+    *end = last < n ? last : n;
+}

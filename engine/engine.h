@@ -1,0 +1,127 @@
+/* The engine: what everything above it may use.
+ *
+ * An engine is a loaded model: weights mapped, graph planned, tokenizer and chat template ready. A session
+ * is one timeline of tokens that owns its keys and values. A step advances a batch of sessions at once.
+ * Code above this line never sees a tensor.
+ *
+ * Threads: text functions (tokenize, chat, token bytes) may be called from any thread. Sessions and steps
+ * belong to one thread at a time, the engine thread. */
+#ifndef CT_ENGINE_H
+#define CT_ENGINE_H
+
+#include "engine/base/status.h"
+#include "engine/energy/cost.h"
+#include "engine/tokenizer/bpe.h"
+#include "engine/tokenizer/template.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ct_engine;
+struct ct_session;
+
+enum ct_activations { CT_ACTIVATIONS_INT8, CT_ACTIVATIONS_FLOAT };
+
+struct ct_engine_options {
+    int n_threads;                   /* 0: the processors this process may use */
+    int context_tok;                 /* 0: the model's own, at most */
+    int64_t memory_bytes;            /* ceiling for KV pages; 0: enough for max_sessions full contexts or
+                                        half of the machine's memory, whichever is less */
+    int max_sessions;                /* 0: 64 */
+    int max_step_tok;                /* tokens in one step, all sessions together; 0: 512 */
+    enum ct_activations activations;
+};
+
+/* What the model is; owned by the engine, never changes. */
+struct ct_engine_info {
+    const char *name;   /* the model's own name, or the directory's */
+    const char *family; /* "llama" */
+    const char *backend; /* "cpu-avx2" and so on */
+    const char *energy_source; /* "rapl" or "estimate:<platform>" */
+    int n_vocab;
+    int context_tok;    /* limit of a session: prompt and answer together */
+    int max_sessions;
+    int max_step_tok;
+    int n_threads;
+    int64_t n_parameters;
+    int64_t n_weight_bytes; /* as stored */
+    int64_t n_kv_bytes_tok; /* KV bytes a token */
+    int64_t n_kv_pages;     /* pages of CT_KV_PAGE tokens there are in all */
+    bool has_chat_template;
+};
+
+/* path: a GGUF file or a model directory. CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED, CT_MEMORY, CT_IO. */
+CT_MUST_CHECK enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *options,
+                                            struct ct_engine **out, struct ct_error *err);
+void ct_engine_close(struct ct_engine *engine); /* after its sessions */
+const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine);
+
+/* ---- text ---------------------------------------------------------------------------------------- */
+
+/* See ct_bpe_encode. A bos token that the model wants is put in front where has_special. */
+CT_MUST_CHECK enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text,
+                                                size_t n_bytes, bool has_special, int32_t *ids,
+                                                size_t capacity, size_t *n_ids);
+/* See ct_bpe_token_bytes. */
+const char *ct_engine_token_bytes(const struct ct_engine *engine, int id, size_t *n_bytes);
+bool ct_engine_is_eos(const struct ct_engine *engine, int id);
+
+/* Messages through the model's chat template, with the prompt for an answer; *out is malloc'ed.
+ * CT_UNSUPPORTED when the model has no template; otherwise as ct_template_render. */
+CT_MUST_CHECK enum ct_status ct_engine_chat(const struct ct_engine *engine,
+                                            const struct ct_message *messages, size_t n_messages,
+                                            char **out, size_t *n_out, struct ct_error *err);
+
+/* ---- sessions and steps -------------------------------------------------------------------------- */
+
+/* KV pages for n_tok tokens are set aside, so that a session that opened can never run out half-way.
+ * CT_BUSY: no session or not enough pages free now. CT_CONTEXT: n_tok is above context_tok. */
+CT_MUST_CHECK enum ct_status ct_session_open(struct ct_engine *engine, int n_tok,
+                                             struct ct_session **out);
+void ct_session_close(struct ct_session *session); /* NULL is fine; at any time between steps */
+int ct_session_n_tok(const struct ct_session *session); /* tokens evaluated so far */
+
+/* One session's part of a step. */
+struct ct_slice {
+    struct ct_session *session;
+    const int32_t *tokens; /* [n_tokens], each within the vocabulary */
+    int n_tokens;          /* >= 1; the session's tokens stay within what it was opened for */
+    int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more */
+    const float *logits;   /* out: [n_logits, n_vocab], valid until the next step; NULL when 0 */
+    struct ct_cost cost;   /* out: this slice's share of the step */
+};
+
+/* Evaluates all slices together. The sum of n_tokens is at most max_step_tok, the sum of n_logits at most
+ * max_step_tok, each session appears once. A row's result does not depend on the batch. Allocates nothing.
+ * CT_INVALID names what was wrong; then nothing was changed. */
+CT_MUST_CHECK enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
+                                            int n_slices, struct ct_error *err);
+
+/* ---- sampling ------------------------------------------------------------------------------------ */
+
+struct ct_sampling {
+    double temperature; /* 0: greedy */
+    int top_k;          /* 0: all */
+    double top_p;       /* 1: all */
+    double min_p;       /* 0: all */
+    double presence_penalty;  /* -2..2, subtracted once for a token that was generated */
+    double frequency_penalty; /* -2..2, subtracted for each time */
+    uint64_t seed;
+    int n_bias;
+    const int32_t *bias_ids; /* [n_bias], kept by the caller */
+    const float *bias;       /* [n_bias] -100..100, added to the logit */
+};
+
+struct ct_sampler;
+/* CT_INVALID (names the field), CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_sampler_open(const struct ct_engine *engine,
+                                             const struct ct_sampling *sampling, struct ct_sampler **out,
+                                             struct ct_error *err);
+void ct_sampler_close(struct ct_sampler *sampler);
+
+/* The next token for logits [n_vocab]; the sampler counts it for the penalties. Where logprobs are wanted, *logprob
+ * (or NULL) receives the natural log of the token's probability before sampling cuts. Allocates nothing. */
+int ct_sampler_next(struct ct_sampler *sampler, const float *logits, float *logprob);
+
+#endif

@@ -1,0 +1,36 @@
+/* Attention with online softmax over pages, in double: the specification. */
+#include "engine/base/f16.h"
+#include "engine/kernels/kernels.h"
+
+#include <math.h>
+
+enum { MAX_HEAD_DIM = 1024 };
+
+static void attend_head(const struct ct_attention *a, const float *q, float *out)
+{
+    const int D = a->head_dim;
+    double acc[MAX_HEAD_DIM] = {0};
+    double peak = -INFINITY, sum = 0;
+    for (int64_t s = 0; s < a->n_keys; s++) {
+        const uint16_t *k = a->k_pages[s / CT_KV_PAGE] + s % CT_KV_PAGE;      /* [D, page] */
+        const uint16_t *v = a->v_pages[s / CT_KV_PAGE] + s % CT_KV_PAGE * D; /* [page, D] */
+        double score = 0;
+        for (int d = 0; d < D; d++)
+            score += (double)q[d] * ct_f16_to_f32(k[d * CT_KV_PAGE]);
+        score *= a->scale;
+        double top = fmax(peak, score);
+        double keep = exp(peak - top), weight = exp(score - top);
+        sum = sum * keep + weight;
+        for (int d = 0; d < D; d++)
+            acc[d] = acc[d] * keep + weight * ct_f16_to_f32(v[d]);
+        peak = top;
+    }
+    for (int d = 0; d < D; d++)
+        out[d] = (float)(acc[d] / sum);
+}
+
+void ct_attention_scalar(const struct ct_attention *a)
+{
+    for (int h = 0; h < a->n_rep; h++)
+        attend_head(a, a->q + h * a->head_dim, a->out + h * a->head_dim);
+}

@@ -1,0 +1,26 @@
+/* Activation quantisation: the specification. */
+#include "engine/kernels/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+void ct_quantize_i8_scalar(const float *x, int64_t k, int group, int8_t *q, float *scale, int32_t *sum)
+{
+    for (int64_t begin = 0, g = 0; begin < k; begin += group, g++) {
+        int64_t end = begin + group < k ? begin + group : k;
+        float peak = 0;
+        for (int64_t j = begin; j < end; j++)
+            peak = fmaxf(peak, fabsf(x[j]));
+        float inverse = peak > 0 ? 127.0f / peak : 0;
+        int32_t total = 0;
+        for (int64_t j = begin; j < end; j++) {
+            float rounded = rintf(x[j] * inverse);
+            int32_t value = (int32_t)fminf(fmaxf(rounded, -127), 127);
+            q[j] = (int8_t)value;
+            total += value;
+        }
+        scale[g] = peak / 127.0f;
+        sum[g] = total;
+    }
+    memset(q + k, 0, (size_t)(((k + 63) & ~(int64_t)63) - k));
+}

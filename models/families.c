@@ -1,0 +1,29 @@
+/* The list of model families. A new one is a file beside this one and a line here. */
+#include "engine/graph/family.h"
+
+#include <string.h>
+
+extern const struct ct_family ct_family_llama;
+
+const struct ct_family *const ct_families[] = {
+    &ct_family_llama,
+    NULL,
+};
+
+enum { N_FAMILIES = sizeof ct_families / sizeof ct_families[0] - 1 };
+
+const struct ct_family *ct_family_find(const char *name)
+{
+    for (int i = 0; i < N_FAMILIES; i++)
+        if (strcmp(ct_families[i]->name, name) == 0)
+            return ct_families[i];
+    return NULL;
+}
+
+const struct ct_gguf_names *ct_family_gguf_names(void)
+{
+    static struct ct_gguf_names tables[N_FAMILIES + 1];
+    for (int i = 0; i < N_FAMILIES; i++)
+        tables[i] = (struct ct_gguf_names){ct_families[i]->name, ct_families[i]->names};
+    return tables;
+}
