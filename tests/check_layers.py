@@ -14,7 +14,7 @@ import pathlib
 import re
 import sys
 
-# What a folder's files may include: folders, or single headers. The longest matching folder decides.
+# What a folder's files may include: folders, or single headers. The longest match decides.
 CLI_AND_TESTS = ("engine", "models", "server", "proto", "cli", "tests")
 BACKEND = ("engine/base", "engine/format", "engine/graph", "engine/energy", "engine/backend")
 RUN_TIME = ("engine/engine.h", "engine/base", "engine/kernels", "engine/format", "engine/tokenizer",
@@ -44,7 +44,7 @@ ALLOWED = {
 EXCEPTIONS = {
     # A tokenizer is built from GGUF metadata by this one file; the rest knows no file format.
     ("engine/tokenizer/bpe_gguf.c", "engine/format/gguf.h"),
-    # A family is found by its names in model files: the public header of a family shows their table.
+    # A family is found by its names in model files: its public header shows their table.
     ("engine/graph/family.h", "engine/format/model_file.h"),
     ("engine/graph/family.h", "engine/format/hf_config.h"),
 }
@@ -94,7 +94,7 @@ def check_include(root, name, line, quote, target):
 
 
 def guard_of(text):
-    """The guard's name, or None: the first two directives of a header are #ifndef X and #define X."""
+    """The guard's name, or None: a header opens with #ifndef X, #define X."""
     match = re.search(r"^#(\w+) (\w+)\n#define (\w+)$", text, re.M)
     return match[2] if match and match[1] == "ifndef" and match[2] == match[3] else None
 
