@@ -2,28 +2,28 @@
  *
  *   w[i,j] = scale[i, j/g] * codebook[index[i,j]] (+ offset[i, j/g])
  *
- * index     [n/16][k/4] tiles of 16 rows x 4 columns, n and k padded up (padding indices are 0). A tile
- *           is 64 indices in the order row * 4 + column, a little-endian bitstream of 8 * bits bytes:
- *           index t occupies bits [t * bits, (t + 1) * bits), bit 0 being the lowest of byte 0. Stored
- *           as U8 [n_tiles_n, n_tiles_k, 8 * bits].
+ * index     [n/16][k/4] tiles of 16 rows x 4 columns, n and k padded up (padding indices are 0). A
+ * tile is 64 indices in the order row * 4 + column, a little-endian bitstream of 8 * bits bytes:
+ *           index t occupies bits [t * bits, (t + 1) * bits), bit 0 being the lowest of byte 0.
+ * Stored as U8 [n_tiles_n, n_tiles_k, 8 * bits].
  *
  *               bits 6:  byte 0   1   2   3 ...   47
  *                       |r0c0 r0c1 r0c2 r0c3|r1c0 ... r15c3|
  *
- * codebook  U-sorted centroids: I8 or F32 [n_codebooks, 2^bits]; n_codebooks is 1 (a tensor's, or the
- *           model's) or n padded to 16 (a row's).
- * scale     F16 [n_tiles_n, n_groups, 16]: the scale of row 16 * tile + r and group q of g columns (the
- *           last group may be short). Row scale is g = k padded: one group. Absent: 1, which only a
- *           float codebook may have.
- * offset    F16, as scale; absent: 0.
+ * codebook  U-sorted centroids: I8 or F32 [n_codebooks, 2^bits]; n_codebooks is 1 (a tensor's, or
+ * the model's) or n padded to 16 (a row's). scale     F16 [n_tiles_n, n_groups, 16]: the scale of
+ * row 16 * tile + r and group q of g columns (the last group may be short). Row scale is g = k
+ * padded: one group. Absent: 1, which only a float codebook may have. offset    F16, as scale;
+ * absent: 0.
  *
- * In a safetensors file the parts of "X.weight" are "X.weight.index", ".codebook", ".scale", ".offset";
- * a codebook shared by the whole model is the tensor "centroid.codebook" and "X.weight.codebook" is
- * absent. n and k are the entries "X.weight" of quantization_config.tensors: see docs/file-format.md.
- * The index tensor ends with at least CT_CLUSTERED_SLACK readable bytes after it (other tensors of the
- * file, or padding), so that kernels load whole vectors.
+ * In a safetensors file the parts of "X.weight" are "X.weight.index", ".codebook", ".scale",
+ * ".offset"; a codebook shared by the whole model is the tensor "centroid.codebook" and
+ * "X.weight.codebook" is absent. n and k are the entries "X.weight" of quantization_config.tensors:
+ * see docs/file-format.md. The index tensor ends with at least CT_CLUSTERED_SLACK readable bytes
+ * after it (other tensors of the file, or padding), so that kernels load whole vectors.
  *
- * Clustering study, section III; survey, section on non-uniform quantisation. Immutable; any thread. */
+ * Clustering study, section III; survey, section on non-uniform quantisation. Immutable; any
+ * thread. */
 #ifndef CT_FORMAT_CLUSTERED_H
 #define CT_FORMAT_CLUSTERED_H
 
@@ -32,13 +32,13 @@
 #include "engine/base/tile.h"
 
 struct ct_clustered {
-    int64_t n, k;        /* the matrix's shape, unpadded */
-    int bits;            /* 2..8 */
-    int group;           /* g: 32, 64, 128, or k padded to 4 when there is one group a row */
+    int64_t n, k; /* the matrix's shape, unpadded */
+    int bits;     /* 2..8 */
+    int group;    /* g: 32, 64, 128, or k padded to 4 when there is one group a row */
     const uint8_t *index;
-    const int8_t *codebook_i8;  /* one of these two is NULL */
+    const int8_t *codebook_i8; /* one of these two is NULL */
     const float *codebook_f32;
-    int64_t n_codebooks; /* 1 or n padded to 16 */
+    int64_t n_codebooks;    /* 1 or n padded to 16 */
     const uint16_t *scale;  /* f16 bits, or NULL */
     const uint16_t *offset; /* f16 bits, or NULL */
 };
@@ -72,7 +72,7 @@ CT_MUST_CHECK enum ct_status ct_clustered_view(const char *name, int64_t n, int6
                                                int group, const struct ct_tensor *index,
                                                const struct ct_tensor *codebook,
                                                const struct ct_tensor *scale,
-                                               const struct ct_tensor *offset, struct ct_clustered *out,
-                                               struct ct_error *err);
+                                               const struct ct_tensor *offset,
+                                               struct ct_clustered *out, struct ct_error *err);
 
 #endif

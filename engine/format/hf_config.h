@@ -7,6 +7,7 @@
 #include "engine/base/status.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct ct_gguf;
@@ -14,16 +15,16 @@ struct ct_gguf;
 enum { CT_MAX_EOS = 8 };
 
 struct ct_hparams {
-    char family[32];  /* Hugging Face model_type: "llama" */
-    char name[96];    /* general.name or _name_or_path, for people; may be empty */
-    int n_layers;     /* 1..1024 */
-    int d_model;      /* 1..65536 */
-    int n_heads;      /* 1..1024 */
-    int n_kv_heads;   /* 1..n_heads, divides n_heads */
-    int head_dim;     /* even, 2..1024 */
-    int d_ff;         /* 1..262144 */
-    int n_vocab;      /* 1..2^20 */
-    int context_tok;  /* 1..2^24: the longest context it was trained for */
+    char family[32]; /* Hugging Face model_type: "llama" */
+    char name[96];   /* general.name or _name_or_path, for people; may be empty */
+    int n_layers;    /* 1..1024 */
+    int d_model;     /* 1..65536 */
+    int n_heads;     /* 1..1024 */
+    int n_kv_heads;  /* 1..n_heads, divides n_heads */
+    int head_dim;    /* even, 2..1024 */
+    int d_ff;        /* 1..262144 */
+    int n_vocab;     /* 1..2^20 */
+    int context_tok; /* 1..2^24: the longest context it was trained for */
     double rope_theta;
     double norm_eps;
     bool has_tied_embeddings;
@@ -37,16 +38,16 @@ struct ct_hparams {
     } clustered;
 };
 
-/* Reads config.json's text. Unknown keys are ignored, except those that change the arithmetic in a way
- * not built here (rope_scaling, attention_bias true, mlp_bias true, another hidden_act, another
- * quant_method): CT_UNSUPPORTED naming the key and its value. CT_FORMAT names the key, the limit and the
- * value found. */
-CT_MUST_CHECK enum ct_status ct_hf_config_parse(const char *text, size_t n_bytes, struct ct_hparams *out,
-                                                struct ct_error *err);
+/* Reads config.json's text. Unknown keys are ignored, except those that change the arithmetic in a
+ * way not built here (rope_scaling, attention_bias true, mlp_bias true, another hidden_act, another
+ * quant_method): CT_UNSUPPORTED naming the key and its value. CT_FORMAT names the key, the limit
+ * and the value found. */
+CT_MUST_CHECK enum ct_status ct_hf_config_parse(const char *text, size_t n_bytes,
+                                                struct ct_hparams *out, struct ct_error *err);
 
 /* The same from GGUF metadata ("llama.block_count" and so on). */
-CT_MUST_CHECK enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hparams *out,
-                                                    struct ct_error *err);
+CT_MUST_CHECK enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf,
+                                                    struct ct_hparams *out, struct ct_error *err);
 
 /* config.json's text for a model of these hyperparameters, to be freed; quantization is the
  * quantization_config object's JSON text, or NULL. NULL when memory is short. */

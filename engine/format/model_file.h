@@ -1,10 +1,11 @@
-/* A model on disk, whatever its form: tensors under their Hugging Face names, hyperparameters, and where
- * the tokenizer is.
+/* A model on disk, whatever its form: tensors under their Hugging Face names, hyperparameters, and
+ * where the tokenizer is.
  *
- * Opens a GGUF file, or a directory with config.json and model.safetensors (one file, or shards with
- * model.safetensors.index.json). Tensor names are the Hugging Face ones in both cases: a GGUF file's
- * names are translated by the family's name table (engine/graph/family.h hands it in), and views of
- * matrices whose rows llama.cpp permuted (q and k of llama) say so. Immutable once open; any thread. */
+ * Opens a GGUF file, or a directory with config.json and model.safetensors (one file, or shards
+ * with model.safetensors.index.json). Tensor names are the Hugging Face ones in both cases: a GGUF
+ * file's names are translated by the family's name table (engine/graph/family.h hands it in), and
+ * views of matrices whose rows llama.cpp permuted (q and k of llama) say so. Immutable once open;
+ * any thread. */
 #ifndef CT_FORMAT_MODEL_FILE_H
 #define CT_FORMAT_MODEL_FILE_H
 
@@ -22,8 +23,8 @@ struct ct_model_file;
 struct ct_name_map {
     const char *hf;   /* "model.layers.{}.self_attn.q_proj.weight"; NULL ends the table */
     const char *gguf; /* "blk.{}.attn_q.weight" */
-    /* 0, or the number of heads whose rows llama.cpp interleaved for its rotary form: 1 says n_heads,
-     * 2 says n_kv_heads. */
+    /* 0, or the number of heads whose rows llama.cpp interleaved for its rotary form: 1 says
+     * n_heads, 2 says n_kv_heads. */
     int permuted_heads;
 };
 
@@ -32,31 +33,42 @@ struct ct_weight {
     int n_permuted_heads;    /* 0: rows are in order; else see ct_weight_row */
 };
 
-/* families: the known families' GGUF architecture names and tables, ended by a NULL architecture. */
+/* families: the known families' GGUF architecture names and tables, ended by a NULL architecture.
+ */
 struct ct_gguf_names {
     const char *architecture;
     const struct ct_name_map *map;
 };
 
 /* CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED (architecture), CT_IO, CT_MEMORY. */
-CT_MUST_CHECK enum ct_status ct_model_file_open(const char *path, const struct ct_gguf_names *families,
+CT_MUST_CHECK enum ct_status ct_model_file_open(const char *path,
+                                                const struct ct_gguf_names *families,
                                                 struct ct_model_file **out, struct ct_error *err);
 void ct_model_file_close(struct ct_model_file *file);
 
 const struct ct_hparams *ct_model_file_hparams(const struct ct_model_file *file);
+
+/* The tensors as stored, in file order; of a clustered matrix, its parts. */
 int ct_model_file_n_weights(const struct ct_model_file *file);
 const struct ct_weight *ct_model_file_weight(const struct ct_model_file *file, int i);
 const struct ct_weight *ct_model_file_find(const struct ct_model_file *file, const char *name);
 
-/* The place in the stored tensor of row `row` of the Hugging Face matrix, undoing the interleaving. */
+/* The place in the stored tensor of row `row` of the Hugging Face matrix, undoing the interleaving.
+ */
 int64_t ct_weight_row(const struct ct_weight *weight, int64_t row);
 
-/* One row of a dense or block-quantised matrix ([n, k], or a vector as one row) as f32. out: [k]. */
+/* One row of a dense or block-quantised matrix ([n, k], or a vector as one row) as f32. out: [k].
+ */
 void ct_weight_row_f32(const struct ct_weight *weight, int64_t row, float *out);
 
-/* The clustered matrix `name` ("X.weight"), checked. CT_NOT_FOUND when it is not clustered; CT_FORMAT. */
-CT_MUST_CHECK enum ct_status ct_model_file_clustered(const struct ct_model_file *file, const char *name,
-                                                     struct ct_clustered *out, struct ct_error *err);
+/* The clustered matrices ("X.weight"), in the order of config.json; all were checked at opening. */
+int ct_model_file_n_clustered(const struct ct_model_file *file);
+const char *ct_model_file_clustered_name(const struct ct_model_file *file, int i);
+
+/* The clustered matrix `name` ("X.weight"). CT_NOT_FOUND when it is not clustered. */
+CT_MUST_CHECK enum ct_status ct_model_file_clustered(const struct ct_model_file *file,
+                                                     const char *name, struct ct_clustered *out,
+                                                     struct ct_error *err);
 
 /* The open GGUF file behind it, or NULL for a directory; the path as given, for tokenizer files. */
 const struct ct_gguf *ct_model_file_gguf(const struct ct_model_file *file);
@@ -64,5 +76,8 @@ const char *ct_model_file_path(const struct ct_model_file *file);
 
 /* Total bytes of tensor data. */
 size_t ct_model_file_n_bytes(const struct ct_model_file *file);
+
+/* Asks the system to start reading all tensors from disk: a hint, for who will use them all. */
+void ct_model_file_prefetch(const struct ct_model_file *file);
 
 #endif

@@ -1,0 +1,48 @@
+/* What the two forms of a model on disk share: model_gguf.c and model_dir.c fill, model_file.c
+ * serves. */
+#ifndef CT_FORMAT_MODEL_FILE_INTERNAL_H
+#define CT_FORMAT_MODEL_FILE_INTERNAL_H
+
+#include "engine/base/arena.h"
+#include "engine/format/model_file.h"
+#include "engine/format/name_index.h"
+
+struct ct_safetensors;
+
+struct ct_clustered_matrix {
+    const char *name; /* "X.weight" */
+    struct ct_clustered view;
+};
+
+struct ct_model_file {
+    char *path;
+    struct ct_hparams hparams;
+    struct ct_arena arena; /* names */
+
+    struct ct_gguf *gguf;           /* one of these two forms */
+    struct ct_safetensors **shards; /* [n_shards] */
+    int n_shards;
+
+    struct ct_weight *weights; /* [names.n_entries] */
+    struct ct_name_index names;
+    struct ct_clustered_matrix *clustered; /* [clustered_names.n_entries] */
+    struct ct_name_index clustered_names;
+};
+
+/* Room for the weights. CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_model_file_reserve(struct ct_model_file *file, int n_weights,
+                                                   struct ct_error *err);
+/* Within the room; the tensor's name is kept by the file. */
+void ct_model_file_add(struct ct_model_file *file, const struct ct_tensor *tensor,
+                       int n_permuted_heads);
+/* After the last add: CT_FORMAT when there are no weights or a name appears twice. */
+CT_MUST_CHECK enum ct_status ct_model_file_index(struct ct_model_file *file, struct ct_error *err);
+
+/* Fill gguf or shards, hparams, weights and clustered. On failure ct_model_file_close releases what
+ * is there. */
+CT_MUST_CHECK enum ct_status ct_model_gguf_read(struct ct_model_file *file,
+                                                const struct ct_gguf_names *families,
+                                                struct ct_error *err);
+CT_MUST_CHECK enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *err);
+
+#endif
