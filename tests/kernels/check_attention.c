@@ -1,0 +1,104 @@
+/* Checks of attention: page borders, head sizes, shared heads, scores of any size. */
+#include "tests/kernels/check.h"
+
+#include "engine/base/f16.h"
+#include "tests/support/guard.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_PAGES = 5 };
+
+/* A page of f16; entries of keys from n on hold NaN, which must not be used. */
+static uint16_t *make_page(struct check *c, int D, bool is_k, int64_t n)
+{
+    uint16_t *page = guard_take((size_t)(D * CT_KV_PAGE) * sizeof *page);
+    for (int i = 0; i < D * CT_KV_PAGE; i++) {
+        int64_t key = is_k ? i % CT_KV_PAGE : i / D;
+        page[i] = key < n ? ct_f16_from_f32(check_float(c, -2, 2)) : 0x7e00;
+    }
+    return page;
+}
+
+/* One head's exact output [D], and for each value the bound of kernels.def. */
+static double exact_head(const struct ct_attention *a, const float *q, double *out)
+{
+    double score[MAX_PAGES * CT_KV_PAGE], peak = -INFINITY, sum = 0, v_max = 0, score_max = 0;
+    const int D = a->head_dim;
+    for (int64_t s = 0; s < a->n_keys; s++) {
+        double dot = 0, size = 0;
+        for (int d = 0; d < D; d++) {
+            double product =
+                (double)q[d] *
+                ct_f16_to_f32(a->k_pages[s / CT_KV_PAGE][d * CT_KV_PAGE + s % CT_KV_PAGE]);
+            dot += product;
+            size += fabs(product);
+        }
+        score[s] = dot * a->scale;
+        peak = fmax(peak, score[s]);
+        score_max = fmax(score_max, size * fabs(a->scale));
+    }
+    memset(out, 0, (size_t)D * sizeof *out);
+    for (int64_t s = 0; s < a->n_keys; s++) {
+        double weight = exp(score[s] - peak);
+        sum += weight;
+        for (int d = 0; d < D; d++) {
+            double v = ct_f16_to_f32(a->v_pages[s / CT_KV_PAGE][s % CT_KV_PAGE * D + d]);
+            out[d] += weight * v;
+            v_max = fmax(v_max, fabs(v));
+        }
+    }
+    for (int d = 0; d < D; d++)
+        out[d] /= sum;
+    return ((double)a->n_keys + D + 32) * CHECK_U * v_max * (1 + score_max);
+}
+
+static void try_attention(struct check *c, int D, int n_rep, int64_t n_keys, float scale)
+{
+    CHECK_CASE(c, "attention, D %d, n_rep %d, n_keys %lld, scale %g", D, n_rep, (long long)n_keys,
+               (double)scale);
+    const uint16_t *k_pages[MAX_PAGES], *v_pages[MAX_PAGES];
+    for (int p = 0; p * CT_KV_PAGE < n_keys; p++) {
+        k_pages[p] = make_page(c, D, true, n_keys - p * CT_KV_PAGE);
+        v_pages[p] = make_page(c, D, false, n_keys - p * CT_KV_PAGE);
+    }
+    size_t n_bytes = (size_t)(n_rep * D) * sizeof(float);
+    struct ct_attention a = {.q = check_floats(c, n_rep * D),
+                             .n_rep = n_rep,
+                             .head_dim = D,
+                             .n_keys = n_keys,
+                             .k_pages = k_pages,
+                             .v_pages = v_pages,
+                             .scale = scale,
+                             .out = guard_take(n_bytes)};
+    c->kernels->attention(&a);
+    for (int h = 0; h < n_rep; h++) {
+        double exact[1024], bound = exact_head(&a, a.q + h * D, exact);
+        for (int d = 0; d < D; d++)
+            check_near(c, h * D + d, a.out[h * D + d], exact[d], bound);
+    }
+    struct ct_attention alone = a;
+    float *out = guard_take(n_bytes);
+    alone.n_rep = 1;
+    for (int h = 0; h < n_rep; h++) {
+        alone.q = a.q + h * D;
+        alone.out = out + h * D;
+        c->kernels->attention(&alone);
+    }
+    check_same(c, out, a.out, n_bytes);
+    guard_check(c->what);
+    guard_release();
+}
+
+void check_attention(struct check *c)
+{
+    static const int dims[] = {2, 6, 8, 16, 30, 32, 64, 80, 128};
+    static const int64_t keys[] = {1, 2, 7, 8, 9, 31, 63, 64, 65, 127, 128, 129, 191, 257};
+    static const float scales[] = {0.125f, 1, 20, 0, -0.5f};
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
+        for (size_t s = 0; s < sizeof keys / sizeof *keys; s++)
+            try_attention(c, dims[d], (int)check_int(c, 1, 5), keys[s], CHECK_PICK(c, scales));
+    for (int n_rep = 1; n_rep <= CT_MAX_REP; n_rep++)
+        try_attention(c, 64, n_rep, 100, 0.125f);
+    try_attention(c, 1024, 2, 70, 0.03f);
+}

@@ -1,0 +1,224 @@
+/* Checks of the kernels on rows: conversions, quantisation, norm, rotation, gate, softmax, sum. */
+#include "tests/kernels/check.h"
+
+#include "engine/base/f16.h"
+#include "tests/support/guard.h"
+
+#include <math.h>
+#include <string.h>
+
+static const int64_t sizes[] = {0,  1,  2,  3,  7,  8,  9,   15,  16,  17,  31,  32,
+                                33, 47, 63, 64, 65, 97, 127, 128, 129, 257, 576, 1009};
+enum { N_SIZES = sizeof sizes / sizeof *sizes };
+
+void check_f32_from_f16(struct check *c)
+{
+    CHECK_CASE(c, "f32_from_f16, all values");
+    uint16_t *all = guard_take(65536 * sizeof *all);
+    float *y = guard_take(65536 * sizeof *y), *expected = guard_take(65536 * sizeof *y);
+    for (int i = 0; i < 65536; i++)
+        all[i] = (uint16_t)i;
+    ct_f32_from_f16_scalar(all, 65536, expected);
+    c->kernels->f32_from_f16(all, 65536, y);
+    check_same(c, y, expected, 65536 * sizeof *y);
+    for (int s = 0; s < N_SIZES; s++) {
+        int64_t n = sizes[s];
+        CHECK_CASE(c, "f32_from_f16, n %lld", (long long)n);
+        c->kernels->f32_from_f16(all + 65536 - n, n, y + 65536 - n);
+        check_same(c, y, expected, 65536 * sizeof *y);
+        memset(y, 0, 65536 * sizeof *y);
+        c->kernels->f32_from_f16(all, n, y);
+        check_same(c, y, expected, (size_t)n * sizeof *y);
+        check_same(c, y + n, (float[8]){0}, sizeof(float[8]));
+        memcpy(y, expected, 65536 * sizeof *y);
+    }
+    guard_check(c->what);
+}
+
+/* Every f16, every midpoint between neighbours, and their float neighbours; both signs, NaNs. */
+void check_f16_from_f32(struct check *c)
+{
+    enum { N = 6 * 65536 };
+    float *x = guard_take(N * sizeof *x);
+    uint16_t *y = guard_take(N * sizeof *y), *expected = guard_take(N * sizeof *y);
+    int64_t n = 0;
+    for (uint32_t h = 0; h < 65536; h++) {
+        float value = ct_f16_to_f32((uint16_t)h);
+        uint32_t next = ct_f32_bits(ct_f16_to_f32((uint16_t)(h + 1)));
+        uint32_t bits = ct_f32_bits(value), middle = bits / 2 + next / 2 + (bits & next & 1);
+        if ((h & 0x7fff) == 0) /* below the smallest: half of 2^-24 */
+            middle = (bits & 0x80000000u) | 0x33000000u;
+        const uint32_t tried[6] = {bits,   bits + 1,   middle - 1,
+                                   middle, middle + 1, (uint32_t)ct_rng_next(&c->rng)};
+        for (int i = 0; i < 6; i++)
+            x[n++] = ct_f32_from_bits(tried[i]);
+    }
+    CHECK_CASE(c, "f16_from_f32, all midpoints");
+    ct_f16_from_f32_scalar(x, n, expected);
+    c->kernels->f16_from_f32(x, n, y);
+    for (int64_t i = 0; i < n; i++)
+        if (y[i] != expected[i])
+            check_fail(c, "f32 bits %08x give %04x, expected %04x", ct_f32_bits(x[i]), y[i],
+                       expected[i]);
+    for (int s = 0; s < N_SIZES; s++) {
+        CHECK_CASE(c, "f16_from_f32, n %lld", (long long)sizes[s]);
+        int64_t at = n - sizes[s];
+        memset(y, 0, (size_t)n * sizeof *y);
+        c->kernels->f16_from_f32(x + at, sizes[s], y + at);
+        check_same(c, y + at, expected + at, (size_t)sizes[s] * sizeof *y);
+    }
+    guard_check(c->what);
+}
+
+static void try_quantize(struct check *c, int64_t k, int group, float *x)
+{
+    int64_t ldq = (k + 63) / 64 * 64, n_groups = (k + group - 1) / group;
+    CHECK_CASE(c, "quantize_i8, k %lld, group %d", (long long)k, group);
+    int8_t *q[2];
+    float *scale[2];
+    int32_t *sum[2];
+    for (int i = 0; i < 2; i++) {
+        q[i] = guard_take((size_t)ldq);
+        scale[i] = guard_take((size_t)n_groups * sizeof(float));
+        sum[i] = guard_take((size_t)n_groups * sizeof(int32_t));
+    }
+    c->kernels->quantize_i8(x, k, group, q[0], scale[0], sum[0]);
+    ct_quantize_i8_scalar(x, k, group, q[1], scale[1], sum[1]);
+    check_same(c, q[0], q[1], (size_t)ldq);
+    check_same(c, scale[0], scale[1], (size_t)n_groups * sizeof(float));
+    check_same(c, sum[0], sum[1], (size_t)n_groups * sizeof(int32_t));
+    guard_check(c->what);
+    guard_release();
+}
+
+void check_quantize_i8(struct check *c)
+{
+    static const float odd[] = {0,     -0.0f,  1e-45f,   -1e-45f,   1e-39f,
+                                3e38f, -3e38f, INFINITY, -INFINITY, NAN};
+    for (int s = 0; s < N_SIZES; s++)
+        for (int g = 0; g < 4; g++)
+            for (int kind = 0; kind < 4; kind++) {
+                int64_t k = sizes[s];
+                int group = g < 3 ? 32 << g : (int)((k + 3) / 4 * 4 + (k == 0) * 4);
+                float *x = check_floats(c, k);
+                for (int64_t i = 0; i < k && kind == 1; i++) /* halves: ties go to even */
+                    x[i] = (float)check_int(c, -254, 254) / 2;
+                if (kind == 1 && k > 0)
+                    x[check_int(c, 0, k - 1)] = 127;
+                if (kind == 2)
+                    memset(x, 0, (size_t)k * sizeof *x);
+                for (int64_t i = 0; i < k && kind == 3; i++)
+                    if (check_int(c, 0, 9) == 0)
+                        x[i] = CHECK_PICK(c, odd);
+                try_quantize(c, k, group, x);
+            }
+}
+
+void check_rmsnorm(struct check *c)
+{
+    for (int s = 0; s < N_SIZES; s++)
+        for (int in_place = 0; in_place < 2; in_place++) {
+            int64_t n = sizes[s];
+            CHECK_CASE(c, "rmsnorm, n %lld, in place %d", (long long)n, in_place);
+            float *x = check_floats(c, n), *w = check_floats(c, n), *kept = check_floats(c, n);
+            memcpy(kept, x, (size_t)n * sizeof *x);
+            float *y = in_place ? x : guard_take((size_t)n * sizeof *y);
+            c->kernels->rmsnorm(x, w, n, 1e-5f, y);
+            double square = 0;
+            for (int64_t i = 0; i < n; i++)
+                square += (double)kept[i] * kept[i];
+            for (int64_t i = 0; i < n; i++) {
+                double exact = w[i] * (double)kept[i] / sqrt(square / (double)n + (double)1e-5f);
+                check_near(c, i, y[i], exact, ((double)n + 8) * CHECK_U * fabs(exact));
+            }
+            guard_check(c->what);
+            guard_release();
+        }
+}
+
+void check_rope(struct check *c)
+{
+    static const int dims[] = {2, 4, 6, 14, 16, 18, 32, 34, 62, 64, 66, 96, 128, 256};
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
+        for (int n_heads = 0; n_heads < 4; n_heads++) {
+            int D = dims[d], half = D / 2;
+            CHECK_CASE(c, "rope, %d heads of %d", n_heads, D);
+            float *x = check_floats(c, n_heads * D), *old = check_floats(c, n_heads * D);
+            float *cosine = check_floats(c, half), *sine = check_floats(c, half);
+            memcpy(old, x, (size_t)(n_heads * D) * sizeof *x);
+            c->kernels->rope(x, n_heads, D, cosine, sine);
+            for (int i = 0; i < n_heads * D; i++) {
+                int at = i % D % half;
+                bool is_first = i % D < half;
+                double other = (double)old[is_first ? i + half : i - half] * sine[at];
+                double own = (double)old[i] * cosine[at];
+                check_near(c, i, x[i], is_first ? own - other : own + other,
+                           2 * CHECK_U * (fabs(own) + fabs(other)));
+            }
+            guard_check(c->what);
+            guard_release();
+        }
+}
+
+void check_swiglu(struct check *c)
+{
+    static const float extreme[] = {0,    -0.0f, -87, -88,  -100,  -104,
+                                    -200, 88,    100, 1e4f, -1e4f, 1e-30f};
+    for (int s = 0; s < N_SIZES; s++)
+        for (int in_place = 0; in_place < 2; in_place++) {
+            int64_t n = sizes[s];
+            CHECK_CASE(c, "swiglu, n %lld, in place %d", (long long)n, in_place);
+            float *gate = check_floats(c, n), *up = check_floats(c, n), *kept = check_floats(c, n);
+            for (int64_t i = 0; i < n; i++)
+                gate[i] = check_int(c, 0, 5) == 0 ? CHECK_PICK(c, extreme) : gate[i] * 10;
+            memcpy(kept, gate, (size_t)n * sizeof *gate);
+            float *y = in_place ? gate : guard_take((size_t)n * sizeof *y);
+            c->kernels->swiglu(gate, up, n, y);
+            for (int64_t i = 0; i < n; i++) {
+                double exact = kept[i] / (1 + exp(-(double)kept[i])) * up[i];
+                check_near(c, i, y[i], exact, 16 * CHECK_U * fabs(exact) + 0x1p-120);
+            }
+            guard_check(c->what);
+            guard_release();
+        }
+}
+
+void check_softmax(struct check *c)
+{
+    for (int s = 1; s < N_SIZES; s++)
+        for (int kind = 0; kind < 4; kind++) {
+            static const float spread[] = {1, 20, 300, 0};
+            int64_t n = sizes[s];
+            CHECK_CASE(c, "softmax, n %lld, spread %g", (long long)n, (double)spread[kind]);
+            float *x = check_floats(c, n), *old = check_floats(c, n);
+            for (int64_t i = 0; i < n; i++)
+                old[i] = x[i] = x[i] * spread[kind] + 50 * spread[kind];
+            c->kernels->softmax(x, n);
+            double peak = old[0], sum = 0;
+            for (int64_t i = 0; i < n; i++)
+                peak = fmax(peak, old[i]);
+            for (int64_t i = 0; i < n; i++)
+                sum += exp(old[i] - peak);
+            for (int64_t i = 0; i < n; i++) {
+                double exact = exp(old[i] - peak) / sum;
+                check_near(c, i, x[i], exact, ((double)n + 16) * CHECK_U * exact + 0x1p-120);
+            }
+            guard_check(c->what);
+            guard_release();
+        }
+}
+
+void check_add(struct check *c)
+{
+    for (int s = 0; s < N_SIZES; s++) {
+        int64_t n = sizes[s];
+        CHECK_CASE(c, "add, n %lld", (long long)n);
+        float *x = check_floats(c, n), *y = check_floats(c, n), *expected = check_floats(c, n);
+        memcpy(expected, y, (size_t)n * sizeof *y);
+        c->kernels->add(x, n, y);
+        ct_add_scalar(x, n, expected);
+        check_same(c, y, expected, (size_t)n * sizeof *y);
+        guard_check(c->what);
+        guard_release();
+    }
+}
