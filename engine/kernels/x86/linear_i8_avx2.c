@@ -1,0 +1,459 @@
+/* Clustered matrix times int8 activations with AVX2.
+ *
+ * Few tokens (generation): a tile is decoded in registers and used at once, so that the packed
+ * index is all that memory delivers. Rows lie across the dword lanes; four columns are multiplied
+ * by maddubs(|x|, sign(w, x)) and madd by ones, all exact: |w x| <= 127 * 127, two of which fit 16
+ * bits. A centroid of -128 has no opposite: 8 bits, where kept Q8_0 blocks have it, take
+ * maddubs(|w|, sign(x, w)) (x is never -128), and a narrower codebook with -128 the path of many
+ * tokens.
+ *
+ * Many tokens (prompts, batches): a tile is decoded once into int16 pairs and multiplied by madd,
+ * one multiplication in place of three on the same two ports, MR tokens x 16 rows in registers.
+ *
+ *     decoded, for 4 columns:   |rows 0-7: c0 c2| rows 8-15: c0 c2| rows 0-7: c1 c3| rows 8-15: c1
+ * c3|
+ *
+ * Integer sums are exact in any order and the float tail is fixed by kernels.h, so both give the
+ * same bits. Scratch is per thread. */
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/x86/tile_avx2.h"
+
+enum {
+    FEW = 4,               /* tokens that the first path takes at once */
+    KC = 4096,             /* columns in scratch at once: a multiple of 128 */
+    MR = 6,                /* tokens in registers in the second path */
+    X16_BYTES = 256 << 10, /* activations as int16, in L2 beside the decoded tile */
+    TOKENS_MAX = 126,      /* of them at once: a multiple of MR */
+};
+
+static _Thread_local struct {
+    int8_t x[FEW][KC]; /* pairs swapped as the decoded tile has them */
+    int8_t x_abs[FEW][KC];
+    int16_t w16[KC * CT_TILE_ROWS];
+    int16_t x16[X16_BYTES / 2];
+    float scale[KC / 32][CT_TILE_ROWS];
+    float offset[KC / 32][CT_TILE_ROWS];
+    __m256i dot[TOKENS_MAX][2];
+    __m256 acc[TOKENS_MAX][2];
+} scratch __attribute__((aligned(64)));
+
+CT_INLINE int64_t min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+CT_INLINE __m256 load_f16(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+
+CT_INLINE __m256i broadcast_i32(const void *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
+/* Stores 16 rows of token t, or fewer at the matrix's end. */
+CT_INLINE void store_rows(const struct ct_linear *a, int64_t tile, int64_t t, __m256 low,
+                          __m256 high)
+{
+    float *y = a->y + t * a->ldy + tile * CT_TILE_ROWS;
+    int64_t n_rows = min_i64(a->n - tile * CT_TILE_ROWS, CT_TILE_ROWS);
+    float part[CT_TILE_ROWS];
+    float *at = y;
+    if (n_rows < CT_TILE_ROWS) {
+        at = part;
+        memset(part, 0, sizeof part);
+        memcpy(part, y, (size_t)n_rows * sizeof *y);
+    }
+    if (a->is_added) {
+        low = _mm256_add_ps(_mm256_loadu_ps(at), low);
+        high = _mm256_add_ps(_mm256_loadu_ps(at + 8), high);
+    }
+    _mm256_storeu_ps(at, low);
+    _mm256_storeu_ps(at + 8, high);
+    if (n_rows < CT_TILE_ROWS)
+        memcpy(y, part, (size_t)n_rows * sizeof *y);
+}
+
+/* ---- Few tokens ---- */
+
+/* Columns [begin, end) of M tokens into scratch; q is zero from k to k padded to 64. */
+CT_INLINE void load_few(const struct ct_linear *a, int64_t t0, int64_t begin, int64_t end, int M,
+                        bool is_swapped)
+{
+    const __m256i swap = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
+    for (int t = 0; t < M; t++) {
+        const int8_t *q = a->x_i8.q + (t0 + t) * a->x_i8.ldq + begin;
+        for (int64_t j = 0; j < end - begin; j += 32) {
+            __m256i x = ct_load_avx2(q + j);
+            if (is_swapped)
+                x = _mm256_shuffle_epi8(x, swap);
+            _mm256_store_si256((__m256i *)(scratch.x[t] + j), x);
+            _mm256_store_si256((__m256i *)(scratch.x_abs[t] + j), _mm256_abs_epi8(x));
+        }
+    }
+}
+
+/* dot + the products of 8 rows x 4 columns. */
+CT_INLINE __m256i dot_half(__m256i dot, __m256i w, __m256i x, __m256i x_abs, int bits)
+{
+    __m256i pairs = bits < 8 ? _mm256_maddubs_epi16(x_abs, _mm256_sign_epi8(w, x))
+                             : _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+/* acc of 16 rows x M tokens after a group. */
+CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t t0, int64_t group,
+                             int64_t n_groups, __m256i dot[][2], __m256 acc[][2], int M)
+{
+    int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
+    __m256 scale[2], offset[2];
+    for (int h = 0; h < 2; h++) {
+        scale[h] = a->scale ? load_f16(a->scale + place + 8 * h) : _mm256_set1_ps(1);
+        offset[h] = a->offset ? load_f16(a->offset + place + 8 * h) : _mm256_setzero_ps();
+    }
+    for (int t = 0; t < M; t++) {
+        int64_t at = (t0 + t) * n_groups + group;
+        __m256 x_scale = _mm256_set1_ps(a->x_i8.scale[at]);
+        for (int h = 0; h < 2; h++)
+            acc[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]),
+                                        _mm256_mul_ps(scale[h], x_scale), acc[t][h]);
+        if (a->offset == NULL)
+            continue;
+        __m256 sum = _mm256_set1_ps((float)a->x_i8.sum[at]);
+        for (int h = 0; h < 2; h++)
+            acc[t][h] = _mm256_fmadd_ps(sum, _mm256_mul_ps(offset[h], x_scale), acc[t][h]);
+    }
+}
+
+/* M tokens from t0 on; bits and M are constants. */
+CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end,
+                          int64_t t0, const int bits, const int M)
+{
+    const int packed_bits = bits == CT_LINEAR8 ? 8 : bits;
+    const int64_t n_groups = (a->k + a->group - 1) / a->group;
+    const int64_t n_tiles_k = (a->k + CT_TILE_COLS - 1) / CT_TILE_COLS;
+    int64_t chunk = -1;
+    struct ct_lookup_avx2 lookup;
+    if (bits != CT_LINEAR8)
+        ct_lookup_init_avx2(&lookup, a->codebook_i8, bits);
+
+    const uint8_t *p = a->index + tile_begin * n_tiles_k * 8 * packed_bits;
+    for (int64_t tile = tile_begin; tile < tile_end; tile++) {
+        __m256 acc[FEW][2];
+        for (int t = 0; t < M; t++)
+            acc[t][0] = acc[t][1] = _mm256_setzero_ps();
+        int64_t j = 0;
+        for (int64_t group = 0; group < n_groups; group++) {
+            const int64_t group_end = min_i64((group + 1) * a->group, a->k);
+            __m256i dot[FEW][2];
+            for (int t = 0; t < M; t++)
+                dot[t][0] = dot[t][1] = _mm256_setzero_si256();
+            while (j < group_end) {
+                if (chunk != j / KC) {
+                    chunk = j / KC;
+                    load_few(a, t0, chunk * KC, min_i64((chunk + 1) * KC, a->k), M, bits < 8);
+                }
+                const int64_t end = min_i64(group_end, (chunk + 1) * KC);
+                for (; j < end; j += CT_TILE_COLS, p += 8 * packed_bits) {
+                    _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
+                    __m256i low = ct_decode_half_avx2(p, &lookup, bits);
+                    __m256i high = ct_decode_half_avx2(p + 4 * packed_bits, &lookup, bits);
+                    for (int t = 0; t < M; t++) {
+                        __m256i x = broadcast_i32(scratch.x[t] + j % KC);
+                        __m256i x_abs = broadcast_i32(scratch.x_abs[t] + j % KC);
+                        dot[t][0] = dot_half(dot[t][0], low, x, x_abs, bits);
+                        dot[t][1] = dot_half(dot[t][1], high, x, x_abs, bits);
+                    }
+                }
+            }
+            end_group_few(a, tile, t0, group, n_groups, dot, acc, M);
+        }
+        for (int t = 0; t < M; t++)
+            store_rows(a, tile, t0 + t, acc[t][0], acc[t][1]);
+    }
+}
+
+/* ---- Many tokens ---- */
+
+/* A half tile's bytes to two registers of int16 pairs: columns 0 and 2, columns 1 and 3. */
+CT_INLINE void store_pairs(__m256i w, bool is_swapped, int16_t *out)
+{
+    __m256i high = _mm256_srai_epi16(w, 8);
+    __m256i low = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
+    _mm256_store_si256((__m256i *)out, is_swapped ? high : low);
+    _mm256_store_si256((__m256i *)(out + 32), is_swapped ? low : high);
+}
+
+/* The centroids of a half tile whose rows have their own codebooks. */
+CT_INLINE __m256i look_up_by_row(__m256i index, const int8_t *codebooks, int bits)
+{
+    uint8_t at[32];
+    _mm256_storeu_si256((__m256i *)at, index);
+    for (int i = 0; i < 32; i++)
+        at[i] = (uint8_t)codebooks[((i / 4) << bits) + at[i]];
+    return ct_load_avx2(at);
+}
+
+/* Columns [begin, end) of a tile into scratch.w16, zeros up to a multiple of 32. */
+CT_INLINE void decode_tile(const struct ct_linear *a, const struct ct_lookup_avx2 *lookup,
+                           int64_t tile, int64_t begin, int64_t end, const int bits)
+{
+    const int64_t n_tiles_k = (a->k + CT_TILE_COLS - 1) / CT_TILE_COLS;
+    const int packed_bits = bits == CT_LINEAR8 ? 8 : bits;
+    const uint8_t *p = a->index + (tile * n_tiles_k + begin / CT_TILE_COLS) * 8 * packed_bits;
+    int16_t *out = scratch.w16;
+    int64_t j = begin;
+    for (; j < end; j += CT_TILE_COLS, p += 8 * packed_bits, out += 64) {
+        _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
+        for (int h = 0; h < 2; h++) {
+            __m256i w = ct_unpack_half_avx2(p + h * 4 * packed_bits, bits);
+            if (a->n_codebooks > 1)
+                w = look_up_by_row(w,
+                                   a->codebook_i8 + ((tile * CT_TILE_ROWS + 8 * h) << packed_bits),
+                                   packed_bits);
+            else
+                w = ct_lookup_half_avx2(lookup, w, bits);
+            store_pairs(w, bits < 8, out + 16 * h);
+        }
+    }
+    for (; (j - begin) % 32 != 0; j += CT_TILE_COLS, out += 64)
+        memset(out, 0, 64 * sizeof *out);
+}
+
+typedef void decode_fn(const struct ct_linear *a, const struct ct_lookup_avx2 *lookup, int64_t tile,
+                       int64_t begin, int64_t end);
+#define DECODE(bits)                                                                               \
+    static void decode_tile_##bits(const struct ct_linear *a, const struct ct_lookup_avx2 *lookup, \
+                                   int64_t tile, int64_t begin, int64_t end)                       \
+    {                                                                                              \
+        decode_tile(a, lookup, tile, begin, end, bits);                                            \
+    }
+DECODE(2)
+DECODE(3) DECODE(4) DECODE(5) DECODE(6) DECODE(7) DECODE(8)
+    DECODE(9) static decode_fn *const decoders[] = {
+        [2] = decode_tile_2, [3] = decode_tile_3, [4] = decode_tile_4, [5] = decode_tile_5,
+        [6] = decode_tile_6, [7] = decode_tile_7, [8] = decode_tile_8, [9] = decode_tile_9,
+};
+
+/* The tokens of one pass, split into sets of MR or fewer, as even as can be. */
+struct pass {
+    int64_t t0, n_tokens, n_sets;
+    int64_t begin, end; /* columns in scratch */
+};
+
+static int64_t set_begin(const struct pass *pass, int64_t set)
+{
+    return pass->n_tokens * set / pass->n_sets;
+}
+
+/* Activations as int16 pairs: for each set, [n columns / 32][tokens of the set][c0 c2 x 8, c1 c3 x
+ * 8]. */
+static void load_many(const struct ct_linear *a, const struct pass *pass)
+{
+    int16_t *out = scratch.x16;
+    for (int64_t set = 0; set < pass->n_sets; set++) {
+        int64_t t_begin = pass->t0 + set_begin(pass, set),
+                t_end = pass->t0 + set_begin(pass, set + 1);
+        for (int64_t j = pass->begin; j < pass->end; j += 32) {
+            for (int64_t t = t_begin; t < t_end; t++, out += 32) {
+                __m256i x = ct_load_avx2(a->x_i8.q + t * a->x_i8.ldq + j);
+                _mm256_store_si256((__m256i *)out, _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
+                _mm256_store_si256((__m256i *)(out + 16), _mm256_srai_epi16(x, 8));
+            }
+        }
+    }
+}
+
+/* dot += n_blocks of 32 columns of 16 rows x M tokens; M is a constant. */
+CT_INLINE void multiply(const int16_t *w, const int16_t *x, int64_t n_blocks, __m256i dot[][2],
+                        const int M)
+{
+    for (int64_t block = 0; block < n_blocks; block++, x += 32 * M) {
+        for (int i = 0; i < 8; i++) {
+            for (int pair = 0; pair < 2; pair++, w += 32) {
+                __m256i low = _mm256_load_si256((const __m256i *)w);
+                __m256i high = _mm256_load_si256((const __m256i *)(w + 16));
+#pragma GCC unroll 8
+                for (int t = 0; t < M; t++) {
+                    __m256i both = broadcast_i32(x + 32 * t + 16 * pair + 2 * i);
+                    dot[t][0] = _mm256_add_epi32(dot[t][0], _mm256_madd_epi16(low, both));
+                    dot[t][1] = _mm256_add_epi32(dot[t][1], _mm256_madd_epi16(high, both));
+                }
+            }
+        }
+    }
+}
+
+/* The columns in scratch, group by group, for the M tokens of a set, first being the set's first.
+ */
+CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first,
+                            const int M)
+{
+    const int64_t n_groups = (a->k + a->group - 1) / a->group;
+    const int64_t first_group = pass->begin / a->group;
+    const int16_t *x = scratch.x16 + first * ((pass->end - pass->begin + 31) & ~(int64_t)31);
+    const int16_t *w = scratch.w16;
+    for (int64_t j = pass->begin; j < pass->end;) {
+        const int64_t group = j / a->group;
+        const int64_t group_end = min_i64((group + 1) * a->group, a->k);
+        const int64_t end = min_i64(group_end, pass->end);
+        const int64_t n_blocks = (end - j + 31) / 32;
+        __m256i dot[MR][2];
+        for (int t = 0; t < M; t++)
+            for (int h = 0; h < 2; h++)
+                dot[t][h] =
+                    j == group * a->group ? _mm256_setzero_si256() : scratch.dot[first + t][h];
+        multiply(w, x, n_blocks, dot, M);
+        w += n_blocks * 32 * CT_TILE_ROWS;
+        x += n_blocks * 32 * M;
+        j = end;
+        if (end < group_end) {
+            for (int t = 0; t < M; t++)
+                for (int h = 0; h < 2; h++)
+                    scratch.dot[first + t][h] = dot[t][h];
+            continue;
+        }
+        for (int t = 0; t < M; t++) {
+            int64_t at = (pass->t0 + first + t) * n_groups + group;
+            __m256 x_scale = _mm256_set1_ps(a->x_i8.scale[at]);
+            for (int h = 0; h < 2; h++) {
+                __m256 scale = _mm256_loadu_ps(scratch.scale[group - first_group] + 8 * h);
+                __m256 acc =
+                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), _mm256_mul_ps(scale, x_scale),
+                                    scratch.acc[first + t][h]);
+                if (a->offset != NULL) {
+                    __m256 offset = _mm256_loadu_ps(scratch.offset[group - first_group] + 8 * h);
+                    acc = _mm256_fmadd_ps(_mm256_set1_ps((float)a->x_i8.sum[at]),
+                                          _mm256_mul_ps(offset, x_scale), acc);
+                }
+                scratch.acc[first + t][h] = acc;
+            }
+        }
+    }
+}
+
+static void multiply_sets(const struct ct_linear *a, const struct pass *pass)
+{
+    for (int64_t set = 0; set < pass->n_sets; set++) {
+        int64_t first = set_begin(pass, set);
+        switch (set_begin(pass, set + 1) - first) {
+        case 1:
+            multiply_set(a, pass, first, 1);
+            break;
+        case 2:
+            multiply_set(a, pass, first, 2);
+            break;
+        case 3:
+            multiply_set(a, pass, first, 3);
+            break;
+        case 4:
+            multiply_set(a, pass, first, 4);
+            break;
+        case 5:
+            multiply_set(a, pass, first, 5);
+            break;
+        default:
+            multiply_set(a, pass, first, MR);
+            break;
+        }
+    }
+}
+
+/* The scales and offsets of the groups that touch columns [begin, end) of a tile, as floats. */
+static void load_scales(const struct ct_linear *a, int64_t tile, int64_t begin, int64_t end)
+{
+    const int64_t n_groups = (a->k + a->group - 1) / a->group;
+    int64_t first = begin / a->group;
+    for (int64_t group = first; group * a->group < end; group++) {
+        int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
+        for (int h = 0; h < 16; h += 8) {
+            __m256 scale = a->scale ? load_f16(a->scale + place + h) : _mm256_set1_ps(1);
+            _mm256_storeu_ps(scratch.scale[group - first] + h, scale);
+            if (a->offset != NULL)
+                _mm256_storeu_ps(scratch.offset[group - first] + h,
+                                 load_f16(a->offset + place + h));
+        }
+    }
+}
+
+static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end, int bits)
+{
+    struct ct_lookup_avx2 lookup;
+    if (bits != CT_LINEAR8)
+        ct_lookup_init_avx2(&lookup, a->codebook_i8, bits);
+    const int64_t width = min_i64((a->k + 32) & ~(int64_t)31, KC); /* at least 32 */
+    const int64_t most = min_i64(X16_BYTES / 2 / width / MR * MR, TOKENS_MAX);
+    for (int64_t t0 = 0, n; t0 < a->m; t0 += n) {
+        n = min_i64(a->m - t0, most);
+        struct pass pass = {.t0 = t0, .n_tokens = n, .n_sets = (n + MR - 1) / MR, .begin = -1};
+        for (int64_t tile = tile_begin; tile < tile_end; tile++) {
+            for (int64_t t = 0; t < n; t++)
+                scratch.acc[t][0] = scratch.acc[t][1] = _mm256_setzero_ps();
+            for (int64_t begin = 0; begin < a->k; begin += KC) {
+                if (pass.begin != begin) {
+                    pass.begin = begin;
+                    pass.end = min_i64(begin + KC, a->k);
+                    load_many(a, &pass);
+                }
+                load_scales(a, tile, begin, pass.end);
+                decoders[bits](a, &lookup, tile, begin, pass.end);
+                multiply_sets(a, &pass);
+            }
+            for (int64_t t = 0; t < n; t++)
+                store_rows(a, tile, t0 + t, scratch.acc[t][0], scratch.acc[t][1]);
+        }
+    }
+}
+
+/* ---- The choice ---- */
+
+#define FEW_TOKENS(bits)                                                                           \
+    static void few_tokens_##bits(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end) \
+    {                                                                                              \
+        switch (a->m) {                                                                            \
+        case 1:                                                                                    \
+            few_tokens(a, tile_begin, tile_end, 0, bits, 1);                                       \
+            break;                                                                                 \
+        case 2:                                                                                    \
+            few_tokens(a, tile_begin, tile_end, 0, bits, 2);                                       \
+            break;                                                                                 \
+        case 3:                                                                                    \
+            few_tokens(a, tile_begin, tile_end, 0, bits, 3);                                       \
+            break;                                                                                 \
+        default:                                                                                   \
+            few_tokens(a, tile_begin, tile_end, 0, bits, FEW);                                     \
+            break;                                                                                 \
+        }                                                                                          \
+    }
+FEW_TOKENS(2)
+FEW_TOKENS(3) FEW_TOKENS(4) FEW_TOKENS(5) FEW_TOKENS(6) FEW_TOKENS(7) FEW_TOKENS(8)
+    FEW_TOKENS(9) typedef void few_fn(const struct ct_linear *a, int64_t tile_begin,
+                                      int64_t tile_end);
+static few_fn *const few[] = {
+    [2] = few_tokens_2, [3] = few_tokens_3, [4] = few_tokens_4, [5] = few_tokens_5,
+    [6] = few_tokens_6, [7] = few_tokens_7, [8] = few_tokens_8, [9] = few_tokens_9,
+};
+
+static bool is_linear8(const struct ct_linear *a)
+{
+    for (int i = 0; i < 256; i++)
+        if (a->codebook_i8[i] != i - 128)
+            return false;
+    return true;
+}
+
+void ct_linear_i8_avx2(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)
+{
+    int bits = a->bits;
+    if (bits == 8 && a->n_codebooks == 1 && is_linear8(a))
+        bits = CT_LINEAR8;
+    bool has_lowest = bits < 8 && memchr(a->codebook_i8, INT8_MIN, (size_t)1 << bits) != NULL;
+    if (a->m >= 1 && a->m <= FEW && a->n_codebooks == 1 && !has_lowest)
+        few[bits](a, tile_begin, tile_end);
+    else
+        many_tokens(a, tile_begin, tile_end, bits);
+}

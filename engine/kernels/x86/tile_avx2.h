@@ -1,0 +1,147 @@
+/* Packed tiles to centroids with AVX2, half a tile (8 rows x 4 columns) to a register.
+ *
+ * A dword lane is a row, its four bytes the row's four columns. A 16-bit window of the bitstream
+ * holds two neighbouring indices a, b: a high multiply shifts b down into the low byte and a low
+ * multiply shifts a up into the high byte, so one shuffle, two multiplies, a blend and a mask
+ * unpack 32 indices of 2..6 bits. That leaves each pair of columns swapped (1 0 3 2), and callers
+ * swap their activations once instead. 7 bits need two windows; 8 bits are bytes already, not
+ * swapped.
+ *
+ *     window   |b b b b b b a a|a a a a . . . .|     bits 6, columns 0 (a) and 1 (b)
+ *     unpacked |0 0 a a a a a a|0 0 b b b b b b|     high byte, low byte
+ *
+ * Looking up 2^bits bytes in 16-byte tables: pshufb gives 0 where bit 7 of the index is set, so
+ * with D[j] = table[j] ^ table[j + 1] and index + (0x70 - 16 j), which sets bit 7 from 16 (j + 1)
+ * up, the xor of all lookups is the centroid: no comparisons, no blends. */
+#ifndef CT_KERNELS_X86_TILE_AVX2_H
+#define CT_KERNELS_X86_TILE_AVX2_H
+
+#include "engine/base/tile.h"
+
+#include <immintrin.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define CT_INLINE static inline __attribute__((always_inline))
+
+enum {
+    CT_LINEAR8 = 9, /* in place of bits: 8 bits whose codebook is index - 128 (kept Q8_0 blocks) */
+    CT_PREFETCH_BYTES = 4096,
+};
+
+/* Constants of one bit width, for the 16 windows of a half tile; see above. */
+struct ct_unpack_avx2 {
+    int8_t low[32];       /* the bytes of the windows that hold b */
+    int8_t high[32];      /* those that hold a */
+    uint16_t to_low[16];  /* 2^(16 - b's place) */
+    uint16_t to_high[16]; /* 2^(8 - a's place) */
+};
+
+/* A window is named by its lane (a quarter tile: 4 rows), row and column pair. Up to 4 bits a half
+ * tile is 16 bytes at most and both lanes hold it whole; above, each lane holds its quarter. */
+#define CT_A(b, row, pair)      ((4 * (row) + 2 * (pair)) * (b))
+#define CT_B(b, row, pair)      (CT_A(b, row, pair) + (b))
+#define CT_LANE_BYTE(b, lane)   ((b) <= 4 ? 2 * (b) * (lane) : 0)
+#define CT_A_BYTE(b, row, pair) (CT_A(b, row, pair) >> 3)
+#define CT_B_BYTE(b, row, pair) ((b) <= 6 ? CT_A_BYTE(b, row, pair) : (CT_B(b, row, pair) - 1) >> 3)
+#define CT_HIGH(b, lane, row, pair)                                                                \
+    CT_A_BYTE(b, row, pair) + CT_LANE_BYTE(b, lane),                                               \
+        CT_A_BYTE(b, row, pair) + CT_LANE_BYTE(b, lane) + 1
+#define CT_LOW(b, lane, row, pair)                                                                 \
+    CT_B_BYTE(b, row, pair) + CT_LANE_BYTE(b, lane),                                               \
+        CT_B_BYTE(b, row, pair) + CT_LANE_BYTE(b, lane) + 1
+#define CT_TO_HIGH(b, lane, row, pair) 1 << (8 - (CT_A(b, row, pair) & 7))
+#define CT_TO_LOW(b, lane, row, pair)  1 << (16 - (CT_B(b, row, pair) - 8 * CT_B_BYTE(b, row, pair)))
+#define CT_LANE(what, b, lane)                                                                     \
+    what(b, lane, 0, 0), what(b, lane, 0, 1), what(b, lane, 1, 0), what(b, lane, 1, 1),            \
+        what(b, lane, 2, 0), what(b, lane, 2, 1), what(b, lane, 3, 0), what(b, lane, 3, 1)
+#define CT_HALF(what, b)                                                                           \
+    {                                                                                              \
+        CT_LANE(what, b, 0), CT_LANE(what, b, 1)                                                   \
+    }
+#define CT_UNPACK(b)                                                                               \
+    {                                                                                              \
+        CT_HALF(CT_LOW, b), CT_HALF(CT_HIGH, b), CT_HALF(CT_TO_LOW, b), CT_HALF(CT_TO_HIGH, b)     \
+    }
+
+static const struct ct_unpack_avx2 ct_unpack_avx2[8] __attribute__((aligned(32))) = {
+    [2] = CT_UNPACK(2), [3] = CT_UNPACK(3), [4] = CT_UNPACK(4),
+    [5] = CT_UNPACK(5), [6] = CT_UNPACK(6), [7] = CT_UNPACK(7),
+};
+
+CT_INLINE __m256i ct_load_avx2(const void *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+/* 32 indices from 4 * bits packed bytes; reads up to 32 bytes from p. bits is a constant. */
+CT_INLINE __m256i ct_unpack_half_avx2(const uint8_t *p, int bits)
+{
+    if (bits >= 8)
+        return ct_load_avx2(p);
+    __m256i packed;
+    if (bits <= 4)
+        packed = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    else
+        packed =
+            _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p)),
+                                    _mm_loadu_si128((const __m128i *)(p + 2 * bits)), 1);
+    const struct ct_unpack_avx2 *u = &ct_unpack_avx2[bits];
+    __m256i high = _mm256_shuffle_epi8(packed, ct_load_avx2(u->high));
+    __m256i low = bits <= 6 ? high : _mm256_shuffle_epi8(packed, ct_load_avx2(u->low));
+    high = _mm256_mullo_epi16(high, ct_load_avx2(u->to_high));
+    low = _mm256_mulhi_epu16(low, ct_load_avx2(u->to_low));
+    __m256i both = _mm256_blendv_epi8(high, low, _mm256_set1_epi16(0x00ff));
+    return _mm256_and_si256(both, _mm256_set1_epi8((char)((1 << bits) - 1)));
+}
+
+/* The 16-byte tables of a codebook, chained by xor. */
+struct ct_lookup_avx2 {
+    __m256i table[16];
+};
+
+CT_INLINE void ct_lookup_init_avx2(struct ct_lookup_avx2 *l, const int8_t *codebook, int bits)
+{
+    int8_t padded[256] = {0};
+    memcpy(padded, codebook, (size_t)1 << bits);
+    for (int j = 0; j < 16; j++)
+        l->table[j] = _mm256_broadcastsi128_si256(_mm_loadu_si128((__m128i *)(padded + 16 * j)));
+    int last = bits <= 4 ? 0 : bits == 8 ? 7 : (1 << (bits - 4)) - 1; /* 8 bits: two chains of 8 */
+    for (int j = 0; j < 15; j++)
+        if ((j & last) != last)
+            l->table[j] = _mm256_xor_si256(l->table[j], l->table[j + 1]);
+}
+
+/* One chain over n tables for indices below 16 n <= 128; indices from 128 up give 0. */
+CT_INLINE __m256i ct_lookup_chain_avx2(const __m256i *table, __m256i index, int n)
+{
+    __m256i found = _mm256_shuffle_epi8(table[n - 1], index);
+#pragma GCC unroll 8
+    for (int j = 0; j < n - 1; j++) {
+        __m256i step = _mm256_set1_epi8((char)(0x70 - 16 * j));
+        __m256i at = n == 8 ? _mm256_adds_epu8(index, step) : _mm256_add_epi8(index, step);
+        found = _mm256_xor_si256(found, _mm256_shuffle_epi8(table[j], at));
+    }
+    return found;
+}
+
+CT_INLINE __m256i ct_lookup_half_avx2(const struct ct_lookup_avx2 *l, __m256i index, int bits)
+{
+    __m256i top = _mm256_set1_epi8((char)0x80);
+    if (bits == CT_LINEAR8)
+        return _mm256_xor_si256(index, top);
+    if (bits <= 4)
+        return _mm256_shuffle_epi8(l->table[0], index);
+    if (bits < 8)
+        return ct_lookup_chain_avx2(l->table, index, 1 << (bits - 4));
+    return _mm256_xor_si256(ct_lookup_chain_avx2(l->table, index, 8),
+                            ct_lookup_chain_avx2(l->table + 8, _mm256_xor_si256(index, top), 8));
+}
+
+/* 8 rows x 4 columns of int8 centroids; the column pairs are swapped below 8 bits. */
+CT_INLINE __m256i ct_decode_half_avx2(const uint8_t *p, const struct ct_lookup_avx2 *l, int bits)
+{
+    return ct_lookup_half_avx2(l, ct_unpack_half_avx2(p, bits), bits);
+}
+
+#endif
