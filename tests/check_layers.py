@@ -9,6 +9,7 @@ command line on top. Also checked: project headers are named from the source roo
 header has a guard of its own, processor intrinsics stay in engine/kernels, sockets stay in the
 server, and no two files of the tree have the same name. Prints file:line for each breach.
 """
+
 import collections
 import pathlib
 import re
@@ -17,8 +18,17 @@ import sys
 # What a folder's files may include: folders, or single headers. The longest match decides.
 CLI_AND_TESTS = ("engine", "models", "server", "proto", "cli", "tests")
 BACKEND = ("engine/base", "engine/format", "engine/graph", "engine/energy", "engine/backend")
-RUN_TIME = ("engine/engine.h", "engine/base", "engine/kernels", "engine/format", "engine/tokenizer",
-            "engine/graph", "engine/energy", "engine/backend", "engine/runtime")
+RUN_TIME = (
+    "engine/engine.h",
+    "engine/base",
+    "engine/kernels",
+    "engine/format",
+    "engine/tokenizer",
+    "engine/graph",
+    "engine/energy",
+    "engine/backend",
+    "engine/runtime",
+)
 ALLOWED = {
     "engine/base": ("engine/base",),
     "engine/kernels": ("engine/base", "engine/kernels"),
@@ -26,8 +36,13 @@ ALLOWED = {
     "engine/tokenizer": ("engine/base", "engine/tokenizer"),
     "engine/graph": ("engine/base", "engine/graph"),
     "engine/energy": ("engine/base", "engine/energy"),
-    "engine/compress": ("engine/base", "engine/format", "engine/tokenizer", "engine/kernels",
-                        "engine/compress"),
+    "engine/compress": (
+        "engine/base",
+        "engine/format",
+        "engine/tokenizer",
+        "engine/kernels",
+        "engine/compress",
+    ),
     "engine/backend": BACKEND,
     "engine/backend/cpu": BACKEND + ("engine/kernels",),
     "engine/runtime": RUN_TIME,
@@ -124,8 +139,11 @@ def main():
                 breaches.append(f"{name}:1: needs an include guard CT_..._{ending}, found {guard}")
             elif guards.setdefault(guard, name) != name:
                 breaches.append(f"{name}:1: guard {guard} is also that of {guards[guard]}")
-    breaches += [f"{same[0]}:1: the same file name as {', '.join(same[1:])}"
-                 for same in names.values() if same[1:]]
+    breaches += [
+        f"{same[0]}:1: the same file name as {', '.join(same[1:])}"
+        for same in names.values()
+        if same[1:]
+    ]
     breaches = [breach for breach in breaches if breach]
     if n_includes == 0:
         breaches.append(f"{root}: no sources found")

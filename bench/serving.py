@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""The server beside llama-server: start, memory and CPU at idle, and /health under wrk.
+
+usage: bench/serving.py --model DIR [--peer DIR] [--rounds 5] [--seconds 5] [--out bench/results]
+Needs wrk. Writes serving.md.
+"""
+
+import argparse
+import contextlib
+import http.client
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import time
+
+import report
+
+CONNECTIONS = (1, 16, 64)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def is_healthy(port):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    return False
+
+
+@contextlib.contextmanager
+def started(command):
+    """(process, port, milliseconds to the first healthy answer); stopped by SIGTERM at the end."""
+    port = free_port()
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        [*map(str, command), "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not is_healthy(port):
+            if process.poll() is not None:
+                raise SystemExit(f"{command[0]}: exit {process.returncode} before it was healthy")
+            time.sleep(0.001)
+        yield process, port, 1000 * (time.perf_counter() - begin)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def memory_mb(pid):
+    """Anonymous memory, and all resident memory but that of mapped model files."""
+    anonymous = resident = 0
+    is_model = False
+    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            is_model = line.endswith((".safetensors", ".gguf"))
+        elif name == "Anonymous":
+            anonymous += int(value.split()[0])
+        elif name == "Rss" and not is_model:
+            resident += int(value.split()[0])
+    return anonymous / 1024, resident / 1024
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wrk(port, connections, seconds):
+    """Requests a second, and the 99th percentile of latency as wrk prints it."""
+    text = report.run(
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--latency",
+        f"http://127.0.0.1:{port}/health",
+    )
+    return (
+        float(re.search(r"Requests/sec:\s+([0-9.]+)", text)[1]),
+        re.search(r"99%\s+(\S+)", text)[1],
+    )
+
+
+def measure(command, options):
+    starts = []
+    for _ in range(options.rounds):
+        with started(command) as (_, _, ms):
+            starts.append(ms)
+    with started(command) as (process, port, _):
+        time.sleep(1)
+        anonymous, resident = memory_mb(process.pid)
+        before = cpu_seconds(process.pid)
+        time.sleep(options.seconds)
+        idle = 100 * (cpu_seconds(process.pid) - before) / options.seconds
+        health = [wrk(port, n, options.seconds) for n in CONNECTIONS]
+    return [
+        report.spread(starts),
+        f"{anonymous:.1f}",
+        f"{resident:.1f}",
+        f"{idle:.1f}",
+        *(f"{rate:,.0f} ({p99})" for rate, p99 in health),
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--centroid", default=report.ROOT / "build/release/centroid")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--peer")
+    parser.add_argument("--type", default="Q4_K_M")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--out", default=report.ROOT / "bench/results")
+    options = parser.parse_args()
+    rows = [["Centroid", *measure([options.centroid, "serve", "--model", options.model], options)]]
+    if options.peer:
+        command = [
+            pathlib.Path(options.peer, "bin", "llama-server"),
+            "-m",
+            pathlib.Path(options.peer, options.type + ".gguf"),
+        ]
+        rows.append([f"llama-server {options.type}", *measure(command, options)])
+    columns = [
+        "server",
+        "start to healthy, ms",
+        "anonymous MB",
+        "MB beyond mapped weights",
+        "idle CPU %",
+    ]
+    columns += [f"/health per s, {n} connections (p99)" for n in CONNECTIONS]
+    report.write(
+        options.out, "serving.md", report.header("The server") + "\n" + report.table(columns, rows)
+    )
+
+
+if __name__ == "__main__":
+    main()
