@@ -25,6 +25,10 @@ int ct_safetensors_n_tensors(const struct ct_safetensors *file);
 const struct ct_tensor *ct_safetensors_tensor(const struct ct_safetensors *file, int i);
 const struct ct_tensor *ct_safetensors_find(const struct ct_safetensors *file, const char *name);
 
+/* Bytes of the file's data that follow a tensor's: what a kernel may read past its end. */
+size_t ct_safetensors_n_bytes_after(const struct ct_safetensors *file,
+                                    const struct ct_tensor *tensor);
+
 /* Writing. The list of tensors (name, dtype, shape) is declared first, so that the header is known;
  * then data is appended tensor by tensor in the declared order. The header is padded so that the
  * data starts 64-byte aligned; declare tensors so that each starts aligned as its reader needs (the
