@@ -1,15 +1,16 @@
 /* Both sources fill the same struct; check_hparams then holds every value to its range. */
 #include "engine/format/hf_config.h"
 
+#include "engine/base/json_read.h"
 #include "engine/format/gguf.h"
+#include "engine/format/model_file_internal.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* ---- ranges
- * -------------------------------------------------------------------------------------- */
+/* ---- ranges --------------------------------------------------------------------------------- */
 
 struct range {
     const char *key; /* as config.json calls it */
@@ -66,8 +67,18 @@ static void add_eos(struct ct_hparams *h, int id)
         h->eos_ids[h->n_eos++] = id;
 }
 
-/* ---- GGUF
- * ---------------------------------------------------------------------------------------- */
+/* A name for people: cut at a character's border, control characters made spaces. */
+static void copy_name(struct ct_hparams *h, const char *text, size_t n_bytes)
+{
+    size_t n = n_bytes < sizeof h->name ? n_bytes : sizeof h->name - 1;
+    while (n > 0 && n < n_bytes && ((unsigned char)text[n] & 0xc0) == 0x80)
+        n--;
+    for (size_t i = 0; i < n; i++)
+        h->name[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
+    h->name[n] = '\0';
+}
+
+/* ---- GGUF ----------------------------------------------------------------------------------- */
 
 /* "llama" + ".block_count" */
 struct key {
@@ -214,8 +225,9 @@ enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hpar
     enum ct_status status = gguf_text(gguf, "general.architecture", h.family, sizeof h.family);
     if (status != CT_OK)
         return gguf_failed("general.architecture", status, err);
-    if (gguf_text(gguf, "general.name", h.name, sizeof h.name) == CT_FORMAT)
-        return gguf_failed("general.name", CT_FORMAT, err);
+    struct ct_gguf_text name;
+    if (ct_gguf_text(gguf, "general.name", &name) == CT_OK)
+        copy_name(&h, name.data, name.n_bytes);
     status = gguf_shape(gguf, &h, err);
     if (status == CT_OK)
         status = gguf_double(gguf, arch_key(&h, "rope.freq_base").text, true, &h.rope_theta, err);
@@ -232,4 +244,242 @@ enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hpar
     if (status == CT_OK)
         *out = h;
     return status;
+}
+
+/* ---- config.json ---------------------------------------------------------------------------- */
+
+/* A key's value; null counts as absent. */
+static const json_t *json_key(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+/* A value in at most 47 bytes of JSON, for a message. */
+struct quoted {
+    char text[48];
+};
+
+static struct quoted quote(const json_t *value)
+{
+    struct quoted quoted = {"nothing"};
+    char *text = value == NULL ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (text != NULL)
+        snprintf(quoted.text, sizeof quoted.text, strlen(text) > 47 ? "%.44s..." : "%s", text);
+    free(text);
+    return quoted;
+}
+
+static enum ct_status unexpected(const char *key, const json_t *value, const char *expected,
+                                 enum ct_status status, struct ct_error *err)
+{
+    return ct_error_set(err, status, "%s is %s, expected %s", key, quote(value).text, expected);
+}
+
+static enum ct_status json_int(const json_t *config, const char *key, bool has_default, int *value,
+                               struct ct_error *err)
+{
+    const json_t *found = json_key(config, key);
+    if (found == NULL && has_default)
+        return CT_OK;
+    if (!json_is_integer(found))
+        return unexpected(key, found, "a whole number", CT_FORMAT, err);
+    *value = clamp_int(json_integer_value(found));
+    return CT_OK;
+}
+
+static enum ct_status json_double(const json_t *config, const char *key, double *value,
+                                  struct ct_error *err)
+{
+    const json_t *found = json_key(config, key);
+    if (found != NULL && !json_is_number(found))
+        return unexpected(key, found, "a number", CT_FORMAT, err);
+    if (found != NULL)
+        *value = json_number_value(found);
+    return CT_OK;
+}
+
+/* Whatever would change the arithmetic in a way that is not built here. */
+static enum ct_status json_unsupported(const json_t *config, struct ct_error *err)
+{
+    static const char *const must_be_false[] = {"attention_bias", "mlp_bias"};
+    for (size_t i = 0; i < sizeof must_be_false / sizeof must_be_false[0]; i++) {
+        const json_t *value = json_key(config, must_be_false[i]);
+        if (value != NULL && !json_is_false(value))
+            return unexpected(must_be_false[i], value, "false", CT_UNSUPPORTED, err);
+    }
+    const json_t *scaling = json_key(config, "rope_scaling");
+    if (scaling != NULL)
+        return unexpected("rope_scaling", scaling, "null", CT_UNSUPPORTED, err);
+    const json_t *act = json_key(config, "hidden_act");
+    if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
+        return unexpected("hidden_act", act, "\"silu\"", CT_UNSUPPORTED, err);
+    const json_t *partial = json_key(config, "partial_rotary_factor");
+    if (partial != NULL && json_number_value(partial) != 1.0)
+        return unexpected("partial_rotary_factor", partial, "1", CT_UNSUPPORTED, err);
+    return CT_OK;
+}
+
+/* rope_theta stands at the top, or since transformers 5 in rope_parameters. */
+static enum ct_status json_rope(const json_t *config, struct ct_hparams *h, struct ct_error *err)
+{
+    const json_t *rope = json_key(config, "rope_parameters");
+    if (rope == NULL)
+        return json_double(config, "rope_theta", &h->rope_theta, err);
+    const json_t *type = json_key(rope, "rope_type");
+    if (!json_is_object(rope) ||
+        (type != NULL &&
+         (!json_is_string(type) || strcmp(json_string_value(type), "default") != 0)))
+        return unexpected("rope_parameters", rope, "rope_type \"default\"", CT_UNSUPPORTED, err);
+    return json_double(rope, "rope_theta", &h->rope_theta, err);
+}
+
+/* eos_token_id is a number or a list of them. */
+static enum ct_status json_eos(const json_t *config, struct ct_hparams *h, struct ct_error *err)
+{
+    const json_t *eos = json_key(config, "eos_token_id");
+    size_t n = json_is_array(eos) ? json_array_size(eos) : eos != NULL;
+    if (n > CT_MAX_EOS)
+        return ct_error_set(err, CT_FORMAT, "eos_token_id has %zu entries, at most %d", n,
+                            CT_MAX_EOS);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
+        if (!json_is_integer(id))
+            return unexpected("eos_token_id", eos, "whole numbers", CT_FORMAT, err);
+        add_eos(h, clamp_int(json_integer_value(id)));
+    }
+    return CT_OK;
+}
+
+static enum ct_status json_quantization(const json_t *config, struct ct_hparams *h,
+                                        struct ct_error *err)
+{
+    const json_t *quantization = json_key(config, "quantization_config");
+    if (quantization == NULL)
+        return CT_OK;
+    const json_t *method = json_key(quantization, "quant_method");
+    if (!json_is_string(method) || strcmp(json_string_value(method), "centroid") != 0)
+        return unexpected("quantization_config.quant_method", method, "\"centroid\"",
+                          CT_UNSUPPORTED, err);
+    enum ct_status status = json_int(quantization, "version", false, &h->clustered.version, err);
+    if (status == CT_OK)
+        status = json_int(quantization, "bits", false, &h->clustered.bits, err);
+    if (status == CT_OK && h->clustered.version != 1)
+        return ct_error_set(err, CT_UNSUPPORTED, "quantization_config.version is %d, expected 1",
+                            h->clustered.version);
+    if (status == CT_OK && (h->clustered.bits < 2 || h->clustered.bits > 8))
+        return ct_error_set(err, CT_FORMAT, "quantization_config.bits is %d, expected 2..8",
+                            h->clustered.bits);
+    return status == CT_OK ? CT_OK : ct_error_prefix(err, "quantization_config");
+}
+
+static enum ct_status json_shape(const json_t *config, struct ct_hparams *h, struct ct_error *err)
+{
+    const struct {
+        const char *key;
+        int *value;
+    } fields[] = {
+        {"num_hidden_layers", &h->n_layers},  {"hidden_size", &h->d_model},
+        {"num_attention_heads", &h->n_heads}, {"intermediate_size", &h->d_ff},
+        {"vocab_size", &h->n_vocab},          {"max_position_embeddings", &h->context_tok},
+    };
+    enum ct_status status = CT_OK;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0] && status == CT_OK; i++)
+        status = json_int(config, fields[i].key, false, fields[i].value, err);
+    if (status != CT_OK)
+        return status;
+    h->n_kv_heads = h->n_heads;
+    h->head_dim = h->n_heads > 0 ? h->d_model / h->n_heads : 0;
+    status = json_int(config, "num_key_value_heads", true, &h->n_kv_heads, err);
+    if (status == CT_OK)
+        status = json_int(config, "head_dim", true, &h->head_dim, err);
+    if (status == CT_OK)
+        status = json_int(config, "bos_token_id", true, &h->bos_id, err);
+    return status;
+}
+
+static enum ct_status read_config(const json_t *config, struct ct_hparams *h, struct ct_error *err)
+{
+    const json_t *family = json_key(config, "model_type");
+    const json_t *tied = json_key(config, "tie_word_embeddings");
+    if (!json_is_string(family) || json_string_length(family) >= sizeof h->family)
+        return unexpected("model_type", family, "a short string", CT_FORMAT, err);
+    snprintf(h->family, sizeof h->family, "%s", json_string_value(family));
+    const char *name = json_string_value(json_key(config, "_name_or_path"));
+    copy_name(h, name != NULL ? name : "", name != NULL ? strlen(name) : 0);
+    if (tied != NULL && !json_is_boolean(tied))
+        return unexpected("tie_word_embeddings", tied, "true or false", CT_FORMAT, err);
+    h->has_tied_embeddings = json_is_true(tied);
+    enum ct_status status = json_shape(config, h, err);
+    if (status == CT_OK)
+        status = json_rope(config, h, err);
+    if (status == CT_OK)
+        status = json_double(config, "rms_norm_eps", &h->norm_eps, err);
+    if (status == CT_OK)
+        status = json_eos(config, h, err);
+    if (status == CT_OK)
+        status = json_quantization(config, h, err);
+    if (status == CT_OK)
+        status = json_unsupported(config, err);
+    return status == CT_OK ? check_hparams(h, err) : status;
+}
+
+enum ct_status ct_hf_config_read(const json_t *config, struct ct_hparams *out, struct ct_error *err)
+{
+    /* Where config.json leaves them out, transformers' LlamaConfig has these. */
+    struct ct_hparams h = {.rope_theta = 10000.0, .norm_eps = 1e-6, .bos_id = -1};
+    enum ct_status status = read_config(config, &h, err);
+    if (status == CT_OK)
+        *out = h;
+    return status;
+}
+
+enum ct_status ct_hf_config_parse(const char *text, size_t n_bytes, struct ct_hparams *out,
+                                  struct ct_error *err)
+{
+    json_t *config = NULL;
+    enum ct_status status = ct_json_read(text, n_bytes, &config, err);
+    if (status == CT_OK)
+        status = ct_hf_config_read(config, out, err);
+    json_decref(config);
+    return status;
+}
+
+/* null, a number, or a list of them. */
+static json_t *format_eos(const struct ct_hparams *h)
+{
+    if (h->n_eos < 2)
+        return h->n_eos == 0 ? json_null() : json_integer(h->eos_ids[0]);
+    json_t *eos = json_array();
+    for (int i = 0; i < h->n_eos; i++)
+        if (json_array_append_new(eos, json_integer(h->eos_ids[i])) != 0) {
+            json_decref(eos);
+            return NULL;
+        }
+    return eos;
+}
+
+char *ct_hf_config_format(const struct ct_hparams *h, const char *quantization)
+{
+    char *text = NULL;
+    json_t *eos = format_eos(h);
+    json_t *config = json_pack(
+        "{s:o*, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:s, s:b, s:b, s:b, s:o}",
+        "_name_or_path", h->name[0] != '\0' ? json_string(h->name) : NULL, "model_type", h->family,
+        "num_hidden_layers", h->n_layers, "hidden_size", h->d_model, "num_attention_heads",
+        h->n_heads, "num_key_value_heads", h->n_kv_heads, "head_dim", h->head_dim,
+        "intermediate_size", h->d_ff, "vocab_size", h->n_vocab, "max_position_embeddings",
+        h->context_tok, "rope_theta", h->rope_theta, "rms_norm_eps", h->norm_eps, "hidden_act",
+        "silu", "tie_word_embeddings", (int)h->has_tied_embeddings, "attention_bias", 0, "mlp_bias",
+        0, "eos_token_id", eos);
+    bool is_whole = config != NULL;
+    if (is_whole && h->bos_id >= 0)
+        is_whole = json_object_set_new(config, "bos_token_id", json_integer(h->bos_id)) == 0;
+    if (is_whole && quantization != NULL)
+        is_whole = json_object_set_new(config, "quantization_config",
+                                       json_loads(quantization, JSON_REJECT_DUPLICATES, NULL)) == 0;
+    if (is_whole)
+        text = json_dumps(config, JSON_INDENT(2));
+    json_decref(config);
+    return text;
 }

@@ -1,6 +1,7 @@
 #include "engine/format/ggml_blocks.h"
 #include "engine/format/gguf.h"
 #include "engine/format/model_file_internal.h"
+#include "engine/format/safetensors.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,8 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- filling
- * ------------------------------------------------------------------------------------- */
+/* ---- filling -------------------------------------------------------------------------------- */
 
 enum ct_status ct_model_file_reserve(struct ct_model_file *file, int n_weights,
                                      struct ct_error *err)
@@ -51,13 +51,9 @@ enum ct_status ct_model_file_open(const char *path, const struct ct_gguf_names *
         return ct_error_set(err, CT_MEMORY, "%s: no memory", path);
     ct_arena_init(&file->arena);
     file->path = strdup(path);
-    enum ct_status status = CT_OK;
-    if (file->path == NULL)
-        status = ct_error_set(err, CT_MEMORY, "%s: no memory", path);
-    else if (S_ISDIR(st.st_mode))
-        status = ct_error_set(err, CT_UNSUPPORTED, "%s: is a directory", path);
-    else
-        status = ct_model_gguf_read(file, families, err);
+    enum ct_status status = file->path == NULL ? ct_error_set(err, CT_MEMORY, "%s: no memory", path)
+                            : S_ISDIR(st.st_mode) ? ct_model_dir_read(file, err)
+                                                  : ct_model_gguf_read(file, families, err);
     if (status != CT_OK) {
         ct_model_file_close(file);
         return status;
@@ -74,14 +70,16 @@ void ct_model_file_close(struct ct_model_file *file)
     free(file->clustered);
     ct_name_index_deinit(&file->names);
     free(file->weights);
+    for (int i = 0; i < file->n_shards; i++)
+        ct_safetensors_close(file->shards[i]);
+    free(file->shards);
     ct_gguf_close(file->gguf);
     ct_arena_deinit(&file->arena);
     free(file->path);
     free(file);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 const struct ct_hparams *ct_model_file_hparams(const struct ct_model_file *file)
 {

@@ -7,6 +7,8 @@
 #include "engine/format/model_file.h"
 #include "engine/format/name_index.h"
 
+#include <jansson.h>
+
 struct ct_safetensors;
 
 struct ct_clustered_matrix {
@@ -44,5 +46,9 @@ CT_MUST_CHECK enum ct_status ct_model_gguf_read(struct ct_model_file *file,
                                                 const struct ct_gguf_names *families,
                                                 struct ct_error *err);
 CT_MUST_CHECK enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *err);
+
+/* ct_hf_config_parse, of JSON that was read already. */
+CT_MUST_CHECK enum ct_status ct_hf_config_read(const json_t *config, struct ct_hparams *out,
+                                               struct ct_error *err);
 
 #endif
