@@ -24,7 +24,8 @@ static void print_help(FILE *file)
           file);
     for (const struct command *c = commands; c->name != NULL; c++)
         fprintf(file, "  %-10s %s\n", c->name, c->summary);
-    fputs("\n'centroid COMMAND --help' lists a command's options. 'centroid --version' prints the version.\n",
+    fputs("\n'centroid COMMAND --help' lists a command's options. 'centroid --version' prints the "
+          "version.\n",
           file);
 }
 

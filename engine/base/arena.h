@@ -1,4 +1,5 @@
-/* An arena: many small blocks with one lifetime, freed together. The owner's thread alone uses it. */
+/* An arena: many small blocks with one lifetime, freed together. The owner's thread alone uses it.
+ */
 #ifndef CT_BASE_ARENA_H
 #define CT_BASE_ARENA_H
 
@@ -14,7 +15,8 @@ struct ct_arena {
 void ct_arena_init(struct ct_arena *arena);
 void ct_arena_deinit(struct ct_arena *arena);
 
-/* n_bytes of zeroed memory, 16-byte aligned; NULL when memory is short. n_bytes 0 gives a valid pointer. */
+/* n_bytes of zeroed memory, 16-byte aligned; NULL when memory is short. n_bytes 0 gives a valid
+ * pointer. */
 void *ct_arena_alloc(struct ct_arena *arena, size_t n_bytes);
 
 /* A copy of n_bytes of text with a NUL after it; NULL when memory is short. */

@@ -1,5 +1,5 @@
-/* Log lines on stderr: "level: message", one write each. CR, LF, ESC and other control bytes in a message
- * are escaped, so that input cannot forge a line or a terminal command. Any thread. */
+/* Log lines on stderr: "level: message", one write each. CR, LF, ESC and other control bytes in a
+ * message are escaped, so that input cannot forge a line or a terminal command. Any thread. */
 #ifndef CT_BASE_LOG_H
 #define CT_BASE_LOG_H
 

@@ -32,7 +32,8 @@ enum ct_status ct_size_parse(const char *text, int64_t *n_bytes)
     return CT_OK;
 }
 
-static enum ct_status out_of_range(const struct ct_option *o, const char *value, struct ct_error *err)
+static enum ct_status out_of_range(const struct ct_option *o, const char *value,
+                                   struct ct_error *err)
 {
     return ct_error_set(err, CT_INVALID, "--%s: %s is outside %.15g..%.15g", o->name, value, o->min,
                         o->max);
@@ -43,7 +44,8 @@ static bool is_in_range(const struct ct_option *o, double x)
     return (o->min == 0 && o->max == 0) || (x >= o->min && x <= o->max);
 }
 
-static enum ct_status store_choice(const struct ct_option *o, const char *value, struct ct_error *err)
+static enum ct_status store_choice(const struct ct_option *o, const char *value,
+                                   struct ct_error *err)
 {
     const char *p = o->choices;
     for (int i = 0;; i++) {
@@ -53,7 +55,8 @@ static enum ct_status store_choice(const struct ct_option *o, const char *value,
             return CT_OK;
         }
         if (p[n] == '\0')
-            return ct_error_set(err, CT_INVALID, "--%s: '%s' is none of %s", o->name, value, o->choices);
+            return ct_error_set(err, CT_INVALID, "--%s: '%s' is none of %s", o->name, value,
+                                o->choices);
         p += n + 1;
     }
 }
@@ -82,7 +85,8 @@ static enum ct_status store(const struct ct_option *o, const char *value, struct
     case CT_OPTION_INT: {
         long long x = strtoll(value, &end, 10);
         if (end == value || *end != '\0' || errno != 0)
-            return ct_error_set(err, CT_INVALID, "--%s: '%s' is not a whole number", o->name, value);
+            return ct_error_set(err, CT_INVALID, "--%s: '%s' is not a whole number", o->name,
+                                value);
         if (!is_in_range(o, (double)x))
             return out_of_range(o, value, err);
         *(int64_t *)o->target = x;
@@ -100,8 +104,8 @@ static enum ct_status store(const struct ct_option *o, const char *value, struct
     case CT_OPTION_SIZE: {
         int64_t n_bytes = 0;
         if (ct_size_parse(value, &n_bytes) != CT_OK)
-            return ct_error_set(err, CT_INVALID, "--%s: '%s' is not a size such as 512M or 2G", o->name,
-                                value);
+            return ct_error_set(err, CT_INVALID, "--%s: '%s' is not a size such as 512M or 2G",
+                                o->name, value);
         if (!is_in_range(o, (double)n_bytes))
             return out_of_range(o, value, err);
         *(int64_t *)o->target = n_bytes;
@@ -161,7 +165,8 @@ void ct_options_print(const struct ct_option *options, FILE *file)
 {
     enum { INDENT = 28, WIDTH = 80 };
     for (const struct ct_option *o = options; o->name != NULL; o++) {
-        int column = fprintf(file, "  --%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        int column =
+            fprintf(file, "  --%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
         if (column >= INDENT) {
             fputc('\n', file);
             column = 0;

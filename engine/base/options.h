@@ -1,4 +1,5 @@
-/* Command-line options from a table: each subcommand lists its options once, and parsing, checking and
+/* Command-line options from a table: each subcommand lists its options once, and parsing, checking
+ * and
  * --help all read that list.
  *
  * Long options only: --name VALUE or --name=VALUE; "--" ends them. An unknown option, a missing or
@@ -29,21 +30,23 @@ struct ct_option_list {
 };
 
 struct ct_option {
-    const char *name;    /* without the dashes */
-    const char *value;   /* how --help calls its value; NULL for a flag */
-    const char *help;    /* one or a few sentences, with the default */
+    const char *name;  /* without the dashes */
+    const char *value; /* how --help calls its value; NULL for a flag */
+    const char *help;  /* one or a few sentences, with the default */
     enum ct_option_type type;
     void *target;        /* where the parsed value goes; holds the default before */
     double min, max;     /* INT, FLOAT and SIZE; both 0: no limit */
     const char *choices; /* CHOICE */
 };
 
-/* Parses argv[0..argc). The options end where an entry's name is NULL. Positional arguments are stored
- * in positional (at most max_positional) and counted in *n_positional. CT_INVALID with a message.
+/* Parses argv[0..argc). The options end where an entry's name is NULL. Positional arguments are
+ * stored in positional (at most max_positional) and counted in *n_positional. CT_INVALID with a
+ * message.
  * --help is the caller's, an ordinary FLAG of its table. */
-CT_MUST_CHECK enum ct_status ct_options_parse(const struct ct_option *options, int argc, char **argv,
-                                              const char **positional, int max_positional,
-                                              int *n_positional, struct ct_error *err);
+CT_MUST_CHECK enum ct_status ct_options_parse(const struct ct_option *options, int argc,
+                                              char **argv, const char **positional,
+                                              int max_positional, int *n_positional,
+                                              struct ct_error *err);
 
 /* Prints each option with its help, wrapped to 80 columns. */
 void ct_options_print(const struct ct_option *options, FILE *file);

@@ -28,9 +28,9 @@ struct worker {
     int index;
 };
 
-/* The owner raises `run` (a counter) to start a run; each worker raises `n_done` when it has ended its
- * part. A parked worker waits on `wake` with `lock` held while it looks at `run` again, so that no
- * start is missed. */
+/* The owner raises `run` (a counter) to start a run; each worker raises `n_done` when it has ended
+ * its part. A parked worker waits on `wake` with `lock` held while it looks at `run` again, so that
+ * no start is missed. */
 struct ct_pool {
     int n_workers;
     int n_started;
@@ -168,7 +168,8 @@ void ct_pool_barrier(struct ct_pool *pool)
     if (pool->n_workers == 1)
         return;
     unsigned phase = atomic_load_explicit(&pool->phase, memory_order_acquire);
-    if (atomic_fetch_add_explicit(&pool->n_arrived, 1, memory_order_acq_rel) == pool->n_workers - 1) {
+    if (atomic_fetch_add_explicit(&pool->n_arrived, 1, memory_order_acq_rel) ==
+        pool->n_workers - 1) {
         atomic_store_explicit(&pool->n_arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&pool->phase, phase + 1, memory_order_release);
         return;

@@ -1,7 +1,9 @@
-/* A pool of threads that run one function together, with a barrier that costs well under a microsecond.
+/* A pool of threads that run one function together, with a barrier that costs well under a
+ * microsecond.
  *
- * The caller is worker 0. Between runs the workers spin for a short while and then park, so that an idle
- * process uses no CPU. One owner thread calls ct_pool_run; ct_pool_barrier is for inside a run. */
+ * The caller is worker 0. Between runs the workers spin for a short while and then park, so that an
+ * idle process uses no CPU. One owner thread calls ct_pool_run; ct_pool_barrier is for inside a
+ * run. */
 #ifndef CT_BASE_POOL_H
 #define CT_BASE_POOL_H
 
@@ -14,7 +16,8 @@ struct ct_pool;
 /* worker is 0..n_workers-1. */
 typedef void ct_pool_fn(void *context, int worker, int n_workers);
 
-/* n_workers includes the caller: 1..256. CT_INVALID, CT_MEMORY; nothing is left behind on an error. */
+/* n_workers includes the caller: 1..256. CT_INVALID, CT_MEMORY; nothing is left behind on an error.
+ */
 CT_MUST_CHECK enum ct_status ct_pool_open(int n_workers, struct ct_pool **out);
 void ct_pool_close(struct ct_pool *pool);
 int ct_pool_n_workers(const struct ct_pool *pool);
@@ -22,10 +25,12 @@ int ct_pool_n_workers(const struct ct_pool *pool);
 /* Runs fn once on every worker and returns when all have ended. */
 void ct_pool_run(struct ct_pool *pool, ct_pool_fn *fn, void *context);
 
-/* Inside a run: returns when every worker has called it; what each wrote before is seen by all after. */
+/* Inside a run: returns when every worker has called it; what each wrote before is seen by all
+ * after. */
 void ct_pool_barrier(struct ct_pool *pool);
 
 /* The part of n items that is worker's: [*begin, *end), cut at multiples of unit where possible. */
-void ct_pool_share(int64_t n, int64_t unit, int worker, int n_workers, int64_t *begin, int64_t *end);
+void ct_pool_share(int64_t n, int64_t unit, int worker, int n_workers, int64_t *begin,
+                   int64_t *end);
 
 #endif

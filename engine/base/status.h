@@ -1,8 +1,8 @@
 /* Statuses and errors.
  *
- * A fallible function returns enum ct_status: CT_OK is 0, an error is negative. Paths that load, parse or
- * plan also fill a struct ct_error whose message names the file, tensor, offset or field, what was
- * expected and what was found. status.def is the one list. Any thread. */
+ * A fallible function returns enum ct_status: CT_OK is 0, an error is negative. Paths that load,
+ * parse or plan also fill a struct ct_error whose message names the file, tensor, offset or field,
+ * what was expected and what was found. status.def is the one list. Any thread. */
 #ifndef CT_BASE_STATUS_H
 #define CT_BASE_STATUS_H
 
@@ -19,7 +19,7 @@ struct ct_error {
 };
 
 #if defined(__GNUC__)
-#define CT_MUST_CHECK __attribute__((warn_unused_result))
+#define CT_MUST_CHECK        __attribute__((warn_unused_result))
 #define CT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define CT_MUST_CHECK

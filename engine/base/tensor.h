@@ -18,7 +18,7 @@ enum { CT_MAX_DIMS = 4 };
 struct ct_tensor {
     const char *name; /* NUL-terminated, owned with the data */
     enum ct_dtype dtype;
-    int n_dims;                /* 0..4; 0 is a scalar */
+    int n_dims;                 /* 0..4; 0 is a scalar */
     int64_t shape[CT_MAX_DIMS]; /* outermost first; unused entries are 1 */
     const void *data;
     size_t n_bytes;

@@ -1,5 +1,5 @@
-/* The tile of the clustered encoding: 64 indices of `bits` bits in a little-endian bitstream. Index t
- * (row * 4 + column) occupies bits [t * bits, (t + 1) * bits), bit 0 being the lowest of byte 0.
+/* The tile of the clustered encoding: 64 indices of `bits` bits in a little-endian bitstream. Index
+ * t (row * 4 + column) occupies bits [t * bits, (t + 1) * bits), bit 0 being the lowest of byte 0.
  * engine/format/clustered.h says how tiles make a matrix. Any thread. */
 #ifndef CT_BASE_TILE_H
 #define CT_BASE_TILE_H
@@ -10,7 +10,8 @@ enum {
     CT_TILE_ROWS = 16,
     CT_TILE_COLS = 4,
     CT_TILE_INDICES = 64,
-    CT_CLUSTERED_SLACK = 64, /* bytes after the last tile that are readable, so that whole vectors load */
+    CT_CLUSTERED_SLACK =
+        64, /* bytes after the last tile that are readable, so that whole vectors load */
 };
 
 /* Index t of a packed tile. */

@@ -1,4 +1,5 @@
-/* Replays a corpus through a libFuzzer entry point: each argument is a file or a directory of files. */
+/* Replays a corpus through a libFuzzer entry point: each argument is a file or a directory of
+ * files. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

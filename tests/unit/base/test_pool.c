@@ -1,0 +1,88 @@
+/* The pool: every worker runs, the barrier orders their writes, idle workers can be woken again. */
+#include "tests/support/unit.h"
+
+#include "engine/base/pool.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { N_ROUNDS = 200, MAX_WORKERS = 5 };
+
+struct job {
+    struct ct_pool *pool;
+    int values[MAX_WORKERS]; /* plain: the barrier alone orders them */
+    atomic_int n_wrong;
+};
+
+/* Each worker writes its own place, waits, and must see what all others wrote. */
+static void exchange(void *context, int worker, int n_workers)
+{
+    struct job *job = context;
+    for (int round = 1; round <= N_ROUNDS; round++) {
+        job->values[worker] = round;
+        ct_pool_barrier(job->pool);
+        for (int i = 0; i < n_workers; i++)
+            if (job->values[i] != round)
+                atomic_fetch_add(&job->n_wrong, 1);
+        ct_pool_barrier(job->pool);
+    }
+}
+
+static void workers_see_each_other_behind_the_barrier(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= MAX_WORKERS; n++) {
+        struct job job = {0};
+        assert_int_equal(ct_pool_open(n, &job.pool), CT_OK);
+        assert_int_equal(ct_pool_n_workers(job.pool), n);
+        for (int run = 0; run < 20; run++) {
+            memset(job.values, 0, sizeof job.values);
+            ct_pool_run(job.pool, exchange, &job);
+            if (run % 5 == 0)
+                usleep(3000); /* long enough for the workers to park */
+        }
+        assert_int_equal(job.n_wrong, 0);
+        ct_pool_close(job.pool);
+    }
+}
+
+static void shares_cover_everything_once(void **state)
+{
+    (void)state;
+    for (int64_t n = 0; n < 70; n++) {
+        for (int unit = 1; unit <= 16; unit *= 4) {
+            for (int n_workers = 1; n_workers <= 7; n_workers++) {
+                int64_t next = 0;
+                for (int w = 0; w < n_workers; w++) {
+                    int64_t begin, end;
+                    ct_pool_share(n, unit, w, n_workers, &begin, &end);
+                    assert_int_equal(begin, next);
+                    assert_true(end >= begin && (begin % unit == 0 || begin == n));
+                    next = end;
+                }
+                assert_int_equal(next, n);
+            }
+        }
+    }
+}
+
+static void wrong_sizes_are_refused(void **state)
+{
+    (void)state;
+    struct ct_pool *pool;
+    assert_int_equal(ct_pool_open(0, &pool), CT_INVALID);
+    assert_null(pool);
+    assert_int_equal(ct_pool_open(257, &pool), CT_INVALID);
+    ct_pool_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(workers_see_each_other_behind_the_barrier),
+        cmocka_unit_test(shares_cover_everything_once),
+        cmocka_unit_test(wrong_sizes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
