@@ -1,9 +1,8 @@
-/* The list of model families. A new one is a file beside this one and a line here. */
-#include "engine/graph/family.h"
+/* The list of model families. A new one is a file beside this one, a line here and one in
+ * families.h. */
+#include "models/families.h"
 
 #include <string.h>
-
-extern const struct ct_family ct_family_llama;
 
 const struct ct_family *const ct_families[] = {
     &ct_family_llama,

@@ -1,5 +1,5 @@
-/* A model family: how one architecture becomes a graph. Each file of models/ defines one; the list is
- * models/families.c. The engine finds a family by name and never names one. */
+/* A model family: how one architecture becomes a graph. Each file of models/ defines one; the list
+ * is models/families.c. The engine finds a family by name and never names one. */
 #ifndef CT_GRAPH_FAMILY_H
 #define CT_GRAPH_FAMILY_H
 
@@ -9,7 +9,7 @@
 struct ct_graph;
 
 struct ct_family {
-    const char *name;              /* Hugging Face model_type, and GGUF's general.architecture */
+    const char *name; /* Hugging Face model_type, and GGUF's general.architecture */
     const struct ct_name_map *names;
     /* Adds the family's nodes to an empty graph. CT_UNSUPPORTED, CT_MEMORY. */
     enum ct_status (*build)(const struct ct_hparams *hparams, struct ct_graph *graph,

@@ -1,0 +1,92 @@
+/* The graph of a model: what to compute, not how.
+ *
+ * A family's file adds values and nodes in the order of computation; plan.c then gives every value
+ * its place in one arena. A value is a matrix of one row a token ([T, width], f32), or of one row a
+ * wanted logit. The graph is built once, at load, by the thread that loads, and never changes
+ * after. */
+#ifndef CT_GRAPH_GRAPH_H
+#define CT_GRAPH_GRAPH_H
+
+#include "engine/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum ct_op {
+#define CT_OP(name, text) CT_OP_##name,
+#include "engine/graph/ops.def"
+#undef CT_OP
+    CT_N_OPS
+};
+
+const char *ct_op_name(enum ct_op op);
+
+enum ct_rows { CT_ROWS_TOKENS, CT_ROWS_LOGITS };
+
+struct ct_value {
+    int64_t width;
+    enum ct_rows rows;
+    size_t offset; /* planned: floats from the arena's start; row t is at offset + t * ld */
+    int64_t ld;    /* planned: width padded to 64 */
+};
+
+/* A tensor that the graph needs: a matrix [n, k], or a vector [k] when n is 0. */
+struct ct_slot {
+    char name[96]; /* Hugging Face name */
+    int64_t n, k;
+};
+
+enum { CT_MAX_NODE_WEIGHTS = 3 };
+
+struct ct_node {
+    enum ct_op op;
+    int in;                           /* value; -1: the step's tokens */
+    int out;                          /* value; the same as in for an op in place */
+    int weights[CT_MAX_NODE_WEIGHTS]; /* slots */
+    int n_weights;
+    int layer;     /* of ATTEND */
+    bool is_added; /* LINEAR: out += (a residual) */
+};
+
+/* The sizes that ROTATE and ATTEND share. */
+struct ct_heads {
+    int n_heads;
+    int n_kv_heads;
+    int head_dim;
+    double rope_theta;
+};
+
+struct ct_graph {
+    struct ct_value *values;
+    int n_values;
+    struct ct_slot *slots;
+    int n_slots;
+    struct ct_node *nodes;
+    int n_nodes;
+    int n_layers;
+    double norm_eps;
+    struct ct_heads heads;
+    int64_t arena_floats;  /* planned */
+    bool is_out_of_memory; /* some call below failed; ct_graph_check says so */
+};
+
+void ct_graph_init(struct ct_graph *graph);
+void ct_graph_deinit(struct ct_graph *graph);
+
+/* Each returns the new value, slot or nothing; when memory is short they note it and go on, so that
+ * a family reads as its model does. ct_graph_check at the end gives the status. */
+int ct_graph_value(struct ct_graph *graph, int64_t width, enum ct_rows rows);
+int ct_graph_slot(struct ct_graph *graph, int64_t n, int64_t k, const char *fmt, ...)
+    CT_PRINTF(4, 5);
+void ct_graph_node(struct ct_graph *graph, struct ct_node node);
+
+/* CT_MEMORY when a call failed; CT_INTERNAL when a node does not fit its values or weights. */
+CT_MUST_CHECK enum ct_status ct_graph_check(const struct ct_graph *graph, struct ct_error *err);
+
+/* Gives every value a place: one whose last reader has run gives its place to later ones.
+ * max_tokens and max_logits are the rows that one step can have. CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_graph_plan(struct ct_graph *graph, int64_t max_tokens,
+                                           int64_t max_logits);
+
+#endif

@@ -1,0 +1,9 @@
+/* Each model family, declared; models/families.c lists them. */
+#ifndef CT_MODELS_FAMILIES_H
+#define CT_MODELS_FAMILIES_H
+
+#include "engine/graph/family.h"
+
+extern const struct ct_family ct_family_llama;
+
+#endif
