@@ -1,0 +1,76 @@
+/* What a backend is: something that runs a planned graph over a batch of rows.
+ *
+ * The runtime binds weights to slots, describes the step's rows in a struct ct_batch, and calls
+ * run. One owner thread, the engine thread; the backend has its own workers. */
+#ifndef CT_BACKEND_BACKEND_H
+#define CT_BACKEND_BACKEND_H
+
+#include "engine/base/status.h"
+#include "engine/energy/cost.h"
+#include "engine/format/clustered.h"
+#include "engine/graph/graph.h"
+
+/* A slot's weight as the backend reads it; all memory is the model's. */
+struct ct_matrix {
+    enum ct_matrix_kind { CT_MATRIX_VECTOR, CT_MATRIX_DENSE, CT_MATRIX_CLUSTERED } kind;
+    int64_t n, k;
+    const float *vector;           /* VECTOR: [k] */
+    const void *dense;             /* DENSE: [n, k] of dense_type */
+    enum ct_dtype dense_type;      /* F32, F16 or BF16 */
+    struct ct_clustered clustered; /* CLUSTERED; codebook_f32 is there in any case */
+    size_t n_bytes;                /* as stored */
+};
+
+/* Tokens in a page of keys and values. */
+enum { CT_PAGE_TOK = 64 };
+
+/* The rows of one step. */
+struct ct_batch {
+    int n_rows;
+    const int32_t *tokens;    /* [n_rows] */
+    const int32_t *positions; /* [n_rows]: place in the row's session */
+    /* [n_rows] -> the session's pages; page p holds its positions [p * CT_PAGE_TOK, ...). */
+    uint16_t *const *const *pages;
+    int n_logits;
+    const int32_t *logit_rows; /* [n_logits]: rows, ascending */
+};
+
+/* A page holds all layers: [n_layers][n_kv_heads]{ k [D, CT_PAGE_TOK], v [CT_PAGE_TOK, D] } in f16.
+ */
+static inline size_t ct_page_head_elements(const struct ct_heads *heads)
+{
+    return 2 * (size_t)heads->head_dim * CT_PAGE_TOK;
+}
+
+static inline size_t ct_page_elements(const struct ct_graph *graph)
+{
+    return (size_t)graph->n_layers * (size_t)graph->heads.n_kv_heads *
+           ct_page_head_elements(&graph->heads);
+}
+
+struct ct_backend {
+    const struct ct_backend_ops *ops;
+};
+
+struct ct_backend_ops {
+    /* "cpu-avx2": what an answer calls it. */
+    const char *(*name)(const struct ct_backend *backend);
+    /* Runs the whole graph over the batch. Allocates nothing. */
+    void (*run)(struct ct_backend *backend, const struct ct_batch *batch);
+    /* Where the last node's output is after run: [n_logits, V], row stride *ld floats. */
+    const float *(*output)(const struct ct_backend *backend, int64_t *ld);
+    /* Counts of one row at a position: its multiply-accumulates, activations and own KV, with the
+     * vocabulary's matrix where its logits are wanted. ns and pj stay 0. */
+    void (*row_cost)(const struct ct_backend *backend, int position, bool has_logits,
+                     struct ct_cost *cost);
+    /* Weight bytes that a step reads once, whatever its rows. */
+    uint64_t (*step_bytes)(const struct ct_backend *backend, bool has_logits);
+    /* From now on, sums the squares of each LINEAR's input features over all rows that run.
+     * CT_MEMORY. */
+    enum ct_status (*observe)(struct ct_backend *backend);
+    /* Those sums for the node that reads slot: [k], or NULL; *n_rows rows were summed. */
+    const double *(*observed)(const struct ct_backend *backend, int slot, int64_t *n_rows);
+    void (*close)(struct ct_backend *backend);
+};
+
+#endif

@@ -1,0 +1,244 @@
+/* The CPU backend: opening, one run, and what a row costs. The ops are in cpu_ops.c. */
+#include "engine/backend/cpu/cpu.h"
+
+#include "engine/backend/cpu/cpu_ops.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(CT_PAGE_TOK == (int)CT_KV_PAGE, "the kernels' page is the backend's");
+
+static const char *cpu_name(const struct ct_backend *backend)
+{
+    return ((const struct ct_cpu *)backend)->name;
+}
+
+static void run_worker(void *context, int worker, int n_workers)
+{
+    struct ct_cpu *cpu = context;
+    struct ct_cpu_walk walk = {cpu, cpu->batch, worker, n_workers, 0};
+    for (int i = 0; i < cpu->graph->n_nodes; i++) {
+        const struct ct_node *node = &cpu->graph->nodes[i];
+        bool is_logits = cpu->graph->values[node->out].rows == CT_ROWS_LOGITS;
+        if (!is_logits || cpu->batch->n_logits > 0)
+            ct_cpu_run_node(&walk, node);
+    }
+}
+
+static void cpu_run(struct ct_backend *backend, const struct ct_batch *batch)
+{
+    struct ct_cpu *cpu = (struct ct_cpu *)backend;
+    cpu->batch = batch;
+    ct_pool_run(cpu->pool, run_worker, cpu);
+    cpu->batch = NULL;
+}
+
+static const float *cpu_output(const struct ct_backend *backend, int64_t *ld)
+{
+    const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
+    const struct ct_value *v = &cpu->graph->values[cpu->graph->nodes[cpu->graph->n_nodes - 1].out];
+    *ld = v->ld;
+    return cpu->arena + v->offset;
+}
+
+static void cpu_row_cost(const struct ct_backend *backend, int position, bool has_logits,
+                         struct ct_cost *cost)
+{
+    const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
+    const struct ct_graph *g = cpu->graph;
+    *cost = (struct ct_cost){0};
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct ct_node *node = &g->nodes[i];
+        const struct ct_value *out = &g->values[node->out];
+        if (out->rows == CT_ROWS_LOGITS && !has_logits)
+            continue;
+        cost->bytes_cache += (uint64_t)out->width * sizeof(float);
+        if (node->in >= 0)
+            cost->bytes_cache += (uint64_t)g->values[node->in].width * sizeof(float);
+        if (node->op == CT_OP_ATTEND) {
+            uint64_t n_keys = (uint64_t)position + 1, D = (uint64_t)g->heads.head_dim;
+            cost->macs_f32 += 2 * n_keys * D * (uint64_t)g->heads.n_heads;
+            cost->bytes_dram += 4 * n_keys * D * (uint64_t)g->heads.n_kv_heads;
+        }
+        for (int j = 0; node->op == CT_OP_LINEAR && j < node->n_weights; j++) {
+            const struct ct_matrix *w = &cpu->matrices[node->weights[j]];
+            uint64_t macs = (uint64_t)w->n * (uint64_t)w->k;
+            if (ct_cpu_is_int8(cpu, w))
+                cost->macs_i8 += macs;
+            else
+                cost->macs_f32 += macs;
+        }
+    }
+}
+
+static uint64_t cpu_step_bytes(const struct ct_backend *backend, bool has_logits)
+{
+    const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
+    uint64_t n_bytes = 0;
+    for (int i = 0; i < cpu->graph->n_nodes; i++) {
+        const struct ct_node *node = &cpu->graph->nodes[i];
+        bool is_logits = cpu->graph->values[node->out].rows == CT_ROWS_LOGITS;
+        if ((is_logits && !has_logits) || node->op == CT_OP_EMBED)
+            continue;
+        for (int j = 0; j < node->n_weights; j++)
+            n_bytes += cpu->matrices[node->weights[j]].n_bytes;
+    }
+    return n_bytes;
+}
+
+static enum ct_status cpu_observe(struct ct_backend *backend)
+{
+    struct ct_cpu *cpu = (struct ct_cpu *)backend;
+    const struct ct_graph *g = cpu->graph;
+    double **squares = calloc((size_t)g->n_nodes, sizeof *squares);
+    cpu->n_observed = calloc((size_t)g->n_nodes, sizeof *cpu->n_observed);
+    cpu->squares = squares;
+    if (squares == NULL || cpu->n_observed == NULL)
+        return CT_MEMORY;
+    for (int i = 0; i < g->n_nodes; i++) {
+        if (g->nodes[i].op != CT_OP_LINEAR)
+            continue;
+        squares[i] = calloc((size_t)g->values[g->nodes[i].in].width, sizeof *squares[i]);
+        if (squares[i] == NULL)
+            return CT_MEMORY;
+    }
+    return CT_OK;
+}
+
+static const double *cpu_observed(const struct ct_backend *backend, int slot, int64_t *n_rows)
+{
+    const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
+    for (int i = 0; cpu->squares != NULL && i < cpu->graph->n_nodes; i++) {
+        const struct ct_node *node = &cpu->graph->nodes[i];
+        for (int j = 0; node->op == CT_OP_LINEAR && j < node->n_weights; j++) {
+            if (node->weights[j] == slot) {
+                *n_rows = cpu->n_observed[i];
+                return cpu->squares[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void cpu_close(struct ct_backend *backend)
+{
+    struct ct_cpu *cpu = (struct ct_cpu *)backend;
+    if (cpu == NULL)
+        return;
+    ct_pool_close(cpu->pool);
+    free(cpu->arena);
+    free(cpu->inverse_frequency);
+    free(cpu->cos);
+    free(cpu->sin);
+    free(cpu->x_q);
+    free(cpu->x_scale);
+    free(cpu->x_sum);
+    free(cpu->page_lists);
+    for (int i = 0; cpu->squares != NULL && i < cpu->graph->n_nodes; i++)
+        free(cpu->squares[i]);
+    free(cpu->squares);
+    free(cpu->n_observed);
+    free(cpu);
+}
+
+static const struct ct_backend_ops cpu_ops = {
+    .name = cpu_name,
+    .run = cpu_run,
+    .output = cpu_output,
+    .row_cost = cpu_row_cost,
+    .step_bytes = cpu_step_bytes,
+    .observe = cpu_observe,
+    .observed = cpu_observed,
+    .close = cpu_close,
+};
+
+/* What this backend asks of a graph and its weights. */
+static enum ct_status check_supported(const struct ct_graph *g, const struct ct_matrix *matrices,
+                                      const struct ct_cpu *cpu, struct ct_error *err)
+{
+    if (g->heads.n_heads / g->heads.n_kv_heads > CT_MAX_REP)
+        return ct_error_set(err, CT_UNSUPPORTED, "%d query heads share a KV head, at most %d can",
+                            g->heads.n_heads / g->heads.n_kv_heads, CT_MAX_REP);
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct ct_node *node = &g->nodes[i];
+        int group = 0;
+        for (int j = 0; node->op == CT_OP_LINEAR && j < node->n_weights; j++) {
+            const struct ct_matrix *w = &matrices[node->weights[j]];
+            if (!ct_cpu_is_int8(cpu, w))
+                continue;
+            if (group != 0 && group != w->clustered.group)
+                return ct_error_set(err, CT_UNSUPPORTED,
+                                    "%s: group %d, but the matrix beside it has group %d",
+                                    g->slots[node->weights[j]].name, w->clustered.group, group);
+            group = w->clustered.group;
+        }
+    }
+    return CT_OK;
+}
+
+/* 64-byte aligned and a multiple of 64 bytes; NULL when memory is short. Untouched pages cost
+ * nothing. */
+static void *allocate(int64_t n, size_t item_bytes)
+{
+    size_t n_bytes = ((size_t)(n > 0 ? n : 1) * item_bytes + 63) & ~(size_t)63;
+    return aligned_alloc(64, n_bytes);
+}
+
+static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *options)
+{
+    const struct ct_graph *g = cpu->graph;
+    int64_t max_rows =
+        options->max_tokens > options->max_logits ? options->max_tokens : options->max_logits;
+    int64_t max_k = 0;
+    for (int i = 0; i < g->n_slots; i++)
+        max_k = g->slots[i].k > max_k ? g->slots[i].k : max_k;
+    int64_t half = g->heads.head_dim / 2;
+    cpu->max_pages = (int)((options->context_tok + CT_PAGE_TOK - 1) / CT_PAGE_TOK);
+    cpu->arena = allocate(g->arena_floats, sizeof *cpu->arena);
+    cpu->inverse_frequency = allocate(half, sizeof *cpu->inverse_frequency);
+    cpu->cos = allocate(options->max_tokens * half, sizeof *cpu->cos);
+    cpu->sin = allocate(options->max_tokens * half, sizeof *cpu->sin);
+    cpu->x_q = allocate(max_rows * ((max_k + 63) & ~(int64_t)63), sizeof *cpu->x_q);
+    cpu->x_scale = allocate(max_rows * (max_k / 32 + 1), sizeof *cpu->x_scale);
+    cpu->x_sum = allocate(max_rows * (max_k / 32 + 1), sizeof *cpu->x_sum);
+    cpu->page_lists =
+        allocate((int64_t)options->n_threads * 2 * cpu->max_pages, sizeof *cpu->page_lists);
+    if (cpu->arena == NULL || cpu->inverse_frequency == NULL || cpu->cos == NULL ||
+        cpu->sin == NULL || cpu->x_q == NULL || cpu->x_scale == NULL || cpu->x_sum == NULL ||
+        cpu->page_lists == NULL)
+        return false;
+    for (int64_t i = 0; i < half; i++)
+        cpu->inverse_frequency[i] =
+            (float)(1 / pow(g->heads.rope_theta, 2.0 * (double)i / g->heads.head_dim));
+    return true;
+}
+
+enum ct_status ct_cpu_open(const struct ct_graph *graph, const struct ct_matrix *matrices,
+                           const struct ct_cpu_options *options, struct ct_backend **out,
+                           struct ct_error *err)
+{
+    *out = NULL;
+    struct ct_cpu *cpu = calloc(1, sizeof *cpu);
+    if (cpu == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for the CPU backend");
+    cpu->base.ops = &cpu_ops;
+    cpu->graph = graph;
+    cpu->matrices = matrices;
+    cpu->kernels = ct_kernels();
+    cpu->is_float = options->is_float;
+    snprintf(cpu->name, sizeof cpu->name, "cpu-%s", ct_isa_name(ct_isa_current()));
+    enum ct_status status = check_supported(graph, matrices, cpu, err);
+    if (status == CT_OK) {
+        if (!allocate_workspace(cpu, options) ||
+            ct_pool_open(options->n_threads, &cpu->pool) != CT_OK)
+            status = ct_error_set(err, CT_MEMORY, "no memory for the CPU backend's workspace");
+    }
+    if (status != CT_OK) {
+        cpu_close(&cpu->base);
+        return status;
+    }
+    *out = &cpu->base;
+    return CT_OK;
+}

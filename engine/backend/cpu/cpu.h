@@ -1,0 +1,22 @@
+/* The CPU backend: walks the plan over a pool of threads and calls kernels. */
+#ifndef CT_BACKEND_CPU_CPU_H
+#define CT_BACKEND_CPU_CPU_H
+
+#include "engine/backend/backend.h"
+
+struct ct_cpu_options {
+    int n_threads;
+    int64_t max_tokens; /* rows of one step */
+    int64_t max_logits;
+    int64_t context_tok; /* of the longest session */
+    bool is_float;       /* float activations instead of int8 */
+};
+
+/* graph is planned for the same rows; graph and matrices [n_slots] are the caller's and outlive the
+ * backend. CT_MEMORY; CT_UNSUPPORTED names what does not run here. */
+CT_MUST_CHECK enum ct_status ct_cpu_open(const struct ct_graph *graph,
+                                         const struct ct_matrix *matrices,
+                                         const struct ct_cpu_options *options,
+                                         struct ct_backend **out, struct ct_error *err);
+
+#endif
