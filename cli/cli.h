@@ -1,8 +1,15 @@
-/* The subcommands: each is a file of this folder and a line of commands.def. */
+/* The subcommands: each is a file of this folder and a line of commands.def. Results go to stdout,
+ * messages to stderr. */
 #ifndef CT_CLI_CLI_H
 #define CT_CLI_CLI_H
 
-/* argv[0] is the subcommand's name. Results go to stdout, messages to stderr. Returns the exit code. */
+#include "engine/base/options.h"
+#include "engine/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* argv[0] is the subcommand's name. Each returns the exit code. */
 #define CT_COMMAND(name, summary) int ct_cli_##name(int argc, char **argv);
 #include "cli/commands.def"
 #undef CT_COMMAND
@@ -13,5 +20,26 @@ enum {
     CT_EXIT_FAILED = 1, /* the work could not be done; stderr says why */
     CT_EXIT_USAGE = 2,  /* the command line is wrong */
 };
+
+/* What --help says above the options, and what is asked for. */
+struct ct_cli_usage {
+    const char *line; /* "run MODEL [OPTION...]" */
+    const char *text;
+    int min_positional;
+    const char *missing; /* how the first missing argument is called: "MODEL" */
+};
+
+/* Parses a subcommand's line. False: help or an error was printed, end with *exit_code. wants_help
+ * is the target of the table's --help flag. */
+bool ct_cli_parse(const struct ct_cli_usage *usage, const struct ct_option *options, int argc,
+                  char **argv, const bool *wants_help, const char **positional, int max_positional,
+                  int *n_positional, int *exit_code);
+
+/* Prints "centroid COMMAND: message" and returns CT_EXIT_FAILED. */
+int ct_cli_fail(const char *command, const struct ct_error *err);
+
+/* A whole file, NUL-terminated, to be freed. CT_IO. */
+CT_MUST_CHECK enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes,
+                                              struct ct_error *err);
 
 #endif

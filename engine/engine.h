@@ -30,6 +30,7 @@ struct ct_engine_options {
                                         half of the machine's memory, whichever is less */
     int max_sessions;                /* 0: 64 */
     int max_step_tok;                /* tokens in one step, all sessions together; 0: 512 */
+    int max_step_logits;             /* rows of logits in one step; 0: max_sessions */
     enum ct_activations activations;
 };
 
@@ -40,9 +41,11 @@ struct ct_engine_info {
     const char *backend; /* "cpu-avx2" and so on */
     const char *energy_source; /* "rapl" or "estimate:<platform>" */
     int n_vocab;
+    int bos_id;         /* the token the model wants in front of a text, or -1 */
     int context_tok;    /* limit of a session: prompt and answer together */
     int max_sessions;
     int max_step_tok;
+    int max_step_logits;
     int n_threads;
     int64_t n_parameters;
     int64_t n_weight_bytes; /* as stored */
@@ -59,7 +62,8 @@ const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine);
 
 /* ---- text ---------------------------------------------------------------------------------------- */
 
-/* See ct_bpe_encode. A bos token that the model wants is put in front where has_special. */
+/* See ct_bpe_encode. Where has_special, a model that wants a bos token gets it in front, unless the text
+ * starts with it already. */
 CT_MUST_CHECK enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text,
                                                 size_t n_bytes, bool has_special, int32_t *ids,
                                                 size_t capacity, size_t *n_ids);
@@ -88,15 +92,26 @@ struct ct_slice {
     const int32_t *tokens; /* [n_tokens], each within the vocabulary */
     int n_tokens;          /* >= 1; the session's tokens stay within what it was opened for */
     int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more */
-    const float *logits;   /* out: [n_logits, n_vocab], valid until the next step; NULL when 0 */
+    const float *logits;   /* out: [n_logits] rows of n_vocab, valid until the next step; NULL when 0 */
+    int64_t ld_logits;     /* out: floats from one row of logits to the next */
     struct ct_cost cost;   /* out: this slice's share of the step */
 };
 
 /* Evaluates all slices together. The sum of n_tokens is at most max_step_tok, the sum of n_logits at most
- * max_step_tok, each session appears once. A row's result does not depend on the batch. Allocates nothing.
+ * max_step_logits, each session appears once. A row's result does not depend on the batch. Allocates nothing.
  * CT_INVALID names what was wrong; then nothing was changed. */
 CT_MUST_CHECK enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
                                             int n_slices, struct ct_error *err);
+
+/* ---- calibration --------------------------------------------------------------------------------- */
+
+/* From now on, steps also sum the squares of each matrix's input features (once an engine). CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_engine_observe(struct ct_engine *engine);
+
+/* The mean square of each input feature of the matrix with this Hugging Face name: writes [k] values to
+ * out. CT_NOT_FOUND: no matrix of this name has run; CT_INVALID: it has not k input features. */
+CT_MUST_CHECK enum ct_status ct_engine_input_squares(const struct ct_engine *engine, const char *name,
+                                                     float *out, int64_t k);
 
 /* ---- sampling ------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,64 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool ct_cli_parse(const struct ct_cli_usage *usage, const struct ct_option *options, int argc,
+                  char **argv, const bool *wants_help, const char **positional, int max_positional,
+                  int *n_positional, int *exit_code)
+{
+    struct ct_error err;
+    *exit_code = CT_EXIT_USAGE;
+    enum ct_status status = ct_options_parse(options, argc - 1, argv + 1, positional,
+                                             max_positional, n_positional, &err);
+    if (*wants_help) {
+        printf("usage: centroid %s\n\n%s\n\noptions:\n", usage->line, usage->text);
+        ct_options_print(options, stdout);
+        *exit_code = CT_EXIT_OK;
+        return false;
+    }
+    if (status == CT_OK && *n_positional < usage->min_positional)
+        status = ct_error_set(&err, CT_INVALID, "%s is missing", usage->missing);
+    if (status == CT_OK)
+        return true;
+    fprintf(stderr, "centroid %s: %s\n'centroid %s --help' says more\n", argv[0], err.message,
+            argv[0]);
+    return false;
+}
+
+int ct_cli_fail(const char *command, const struct ct_error *err)
+{
+    fprintf(stderr, "centroid %s: %s\n", command, err->message);
+    return CT_EXIT_FAILED;
+}
+
+enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes, struct ct_error *err)
+{
+    *out = NULL;
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return ct_error_set(err, CT_IO, "%s: %s", path, strerror(errno));
+    size_t capacity = 1 << 16, n = 0;
+    char *data = NULL;
+    for (;;) {
+        char *larger = realloc(data, capacity + 1);
+        if (larger == NULL)
+            break;
+        data = larger;
+        n += fread(data + n, 1, capacity - n, file);
+        if (n < capacity)
+            break;
+        capacity *= 2;
+    }
+    const bool is_whole = data != NULL && feof(file) && !ferror(file);
+    fclose(file);
+    if (!is_whole) {
+        free(data);
+        return ct_error_set(err, CT_IO, "%s: cannot be read", path);
+    }
+    data[n] = '\0';
+    *out = data;
+    *n_bytes = n;
+    return CT_OK;
+}

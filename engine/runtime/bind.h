@@ -1,0 +1,28 @@
+/* Binding: the graph's slots to the model file's weights.
+ *
+ * Plain and clustered weights are used where they lie in the mapped file. What the kernels cannot
+ * read there is made once, in memory of the binding: blocks of GGUF become f32, rows that GGUF
+ * interleaves are put in order, vectors become f32, and a codebook of int8 gets its float form. */
+#ifndef CT_RUNTIME_BIND_H
+#define CT_RUNTIME_BIND_H
+
+#include "engine/backend/backend.h"
+#include "engine/format/model_file.h"
+
+struct ct_binding {
+    struct ct_matrix *matrices; /* [graph->n_slots] */
+    void **owned;               /* [n_owned] blocks made here */
+    int n_owned;
+    int64_t n_parameters;
+    int64_t n_bytes; /* as stored */
+};
+
+/* CT_FORMAT names the weight that is missing or has another shape; CT_MEMORY. The file outlives it.
+ */
+CT_MUST_CHECK enum ct_status ct_binding_init(struct ct_binding *binding,
+                                             const struct ct_graph *graph,
+                                             const struct ct_model_file *file,
+                                             struct ct_error *err);
+void ct_binding_deinit(struct ct_binding *binding);
+
+#endif

@@ -1,0 +1,248 @@
+/* Opening and closing an engine: file -> graph -> plan -> weights -> backend -> pages. */
+#include "engine/engine.h"
+
+#include "engine/backend/cpu/cpu.h"
+#include "engine/graph/family.h"
+#include "engine/runtime/engine_internal.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { DEFAULT_SESSIONS = 64, DEFAULT_STEP_TOK = 512 };
+
+static int usable_processors(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    int n = CPU_COUNT(&set);
+    return n < 1 ? 1 : n;
+}
+
+static int64_t machine_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page_bytes > 0 ? (int64_t)pages * page_bytes : (int64_t)1 << 32;
+}
+
+/* The last part of a path, without a .gguf ending. */
+static void base_name(const char *path, char *out, size_t capacity)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    size_t begin = n;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    if (n - begin > 5 && memcmp(path + n - 5, ".gguf", 5) == 0)
+        n -= 5;
+    snprintf(out, capacity, "%.*s", (int)(n - begin), path + begin);
+}
+
+static void fill_info(struct ct_engine *engine, const struct ct_engine_options *options)
+{
+    struct ct_engine_info *info = &engine->info;
+    const struct ct_hparams *hparams = ct_model_file_hparams(engine->file);
+    const bool is_shorter = options->context_tok > 0 && options->context_tok < hparams->context_tok;
+    info->name = engine->name;
+    info->family = hparams->family;
+    info->n_vocab = hparams->n_vocab;
+    info->bos_id = engine->text.wants_bos ? engine->text.bos_id : -1;
+    info->context_tok = is_shorter ? options->context_tok : hparams->context_tok;
+    info->max_sessions = options->max_sessions > 0 ? options->max_sessions : DEFAULT_SESSIONS;
+    info->max_step_tok = options->max_step_tok > 0 ? options->max_step_tok : DEFAULT_STEP_TOK;
+    info->max_step_logits =
+        options->max_step_logits > 0 ? options->max_step_logits : info->max_sessions;
+    info->n_threads = options->n_threads > 0 ? options->n_threads : usable_processors();
+    info->has_chat_template = engine->text.chat_template != NULL;
+}
+
+static enum ct_status build_graph(struct ct_engine *engine, struct ct_error *err)
+{
+    const struct ct_hparams *hparams = ct_model_file_hparams(engine->file);
+    const struct ct_family *family = ct_family_find(hparams->family);
+    if (family == NULL)
+        return ct_error_set(err, CT_UNSUPPORTED, "model_type %s: no such family here",
+                            hparams->family);
+    enum ct_status status = family->build(hparams, &engine->graph, err);
+    if (status != CT_OK)
+        return status;
+    if (ct_graph_plan(&engine->graph, engine->info.max_step_tok, engine->info.max_step_logits) !=
+        CT_OK)
+        return ct_error_set(err, CT_MEMORY, "no memory for the plan");
+    return CT_OK;
+}
+
+static enum ct_status open_backend(struct ct_engine *engine,
+                                   const struct ct_engine_options *options, struct ct_error *err)
+{
+    const struct ct_cpu_options cpu = {
+        .n_threads = engine->info.n_threads,
+        .max_tokens = engine->info.max_step_tok,
+        .max_logits = engine->info.max_step_logits,
+        .context_tok = engine->info.context_tok,
+        .is_float = options->activations == CT_ACTIVATIONS_FLOAT,
+    };
+    enum ct_status status =
+        ct_cpu_open(&engine->graph, engine->binding.matrices, &cpu, &engine->backend, err);
+    if (status == CT_OK)
+        status = ct_energy_meter_open(NULL, NULL, &engine->meter, err);
+    if (status != CT_OK)
+        return status;
+    engine->info.backend = engine->backend->ops->name(engine->backend);
+    engine->info.energy_source = ct_energy_meter_name(engine->meter);
+    engine->info.n_parameters = engine->binding.n_parameters;
+    engine->info.n_weight_bytes = engine->binding.n_bytes;
+    return CT_OK;
+}
+
+static int pages_of(int64_t n_tok)
+{
+    return (int)((n_tok + CT_PAGE_TOK - 1) / CT_PAGE_TOK);
+}
+
+/* Pages: what the limit allows, at least one whole context, at most what all sessions can hold. */
+static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engine_options *options,
+                                 struct ct_error *err)
+{
+    struct ct_engine_info *info = &engine->info;
+    const size_t page_elements = ct_page_elements(&engine->graph);
+    const int64_t page_bytes = (int64_t)(page_elements * sizeof(uint16_t));
+    const int64_t limit = options->memory_bytes > 0 ? options->memory_bytes : machine_memory() / 2;
+    const int64_t context_pages = pages_of(info->context_tok);
+    const int64_t most = context_pages * info->max_sessions;
+    const int64_t n_pages = limit / page_bytes < most ? limit / page_bytes : most;
+    if (n_pages < context_pages)
+        return ct_error_set(
+            err, CT_INVALID,
+            "memory of %lld bytes holds keys and values of %lld tokens, less than the "
+            "context of %d (%lld bytes); give more memory or a shorter context",
+            (long long)limit, (long long)(n_pages * CT_PAGE_TOK), info->context_tok,
+            (long long)(context_pages * page_bytes));
+    info->n_kv_bytes_tok = page_bytes / CT_PAGE_TOK;
+    info->n_kv_pages = n_pages;
+    if (ct_kv_init(&engine->kv, n_pages, page_elements) != CT_OK)
+        return ct_error_set(err, CT_MEMORY, "no memory for %lld pages of keys and values",
+                            (long long)n_pages);
+    engine->sessions = calloc((size_t)info->max_sessions, sizeof *engine->sessions);
+    engine->session_pages = calloc((size_t)most, sizeof *engine->session_pages);
+    engine->tokens = calloc((size_t)info->max_step_tok, sizeof *engine->tokens);
+    engine->positions = calloc((size_t)info->max_step_tok, sizeof *engine->positions);
+    engine->logit_rows = calloc((size_t)info->max_step_logits, sizeof *engine->logit_rows);
+    engine->row_pages = calloc((size_t)info->max_step_tok, sizeof *engine->row_pages);
+    engine->sampling = calloc(2 * (size_t)info->n_vocab, sizeof *engine->sampling);
+    engine->sampling_ids = calloc((size_t)info->n_vocab, sizeof *engine->sampling_ids);
+    if (engine->sessions == NULL || engine->session_pages == NULL || engine->tokens == NULL ||
+        engine->positions == NULL || engine->logit_rows == NULL || engine->row_pages == NULL ||
+        engine->sampling == NULL || engine->sampling_ids == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for %d sessions", info->max_sessions);
+    for (int i = 0; i < info->max_sessions; i++)
+        engine->sessions[i] = (struct ct_session){
+            .engine = engine, .pages = engine->session_pages + i * context_pages};
+    return CT_OK;
+}
+
+static enum ct_status check_options(const struct ct_engine_options *o, struct ct_error *err)
+{
+    const struct {
+        const char *name;
+        int64_t value, max;
+    } limits[] = {
+        {"threads", o->n_threads, 256},           {"context", o->context_tok, 1 << 24},
+        {"memory", o->memory_bytes, INT64_MAX},   {"max_sessions", o->max_sessions, 4096},
+        {"max_step_tok", o->max_step_tok, 65536}, {"max_step_logits", o->max_step_logits, 65536},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (limits[i].value < 0 || limits[i].value > limits[i].max)
+            return ct_error_set(err, CT_INVALID, "%s: %lld is outside 0..%lld", limits[i].name,
+                                (long long)limits[i].value, (long long)limits[i].max);
+    return CT_OK;
+}
+
+enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *options,
+                              struct ct_engine **out, struct ct_error *err)
+{
+    *out = NULL;
+    enum ct_status status = check_options(options, err);
+    if (status != CT_OK)
+        return status;
+    struct ct_engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for an engine");
+    ct_graph_init(&engine->graph);
+    base_name(path, engine->name, sizeof engine->name);
+    status = ct_model_file_open(path, ct_family_gguf_names(), &engine->file, err);
+    if (status == CT_OK)
+        status = ct_text_init(&engine->text, engine->file, err);
+    if (status == CT_OK) {
+        fill_info(engine, options);
+        status = build_graph(engine, err);
+    }
+    if (status == CT_OK)
+        status = ct_binding_init(&engine->binding, &engine->graph, engine->file, err);
+    if (status == CT_OK)
+        status = open_backend(engine, options, err);
+    if (status == CT_OK)
+        status = open_pages(engine, options, err);
+    if (status != CT_OK) {
+        ct_engine_close(engine);
+        return status;
+    }
+    *out = engine;
+    return CT_OK;
+}
+
+void ct_engine_close(struct ct_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    if (engine->backend != NULL)
+        engine->backend->ops->close(engine->backend);
+    ct_energy_meter_close(engine->meter);
+    ct_kv_deinit(&engine->kv);
+    ct_binding_deinit(&engine->binding);
+    ct_graph_deinit(&engine->graph);
+    ct_text_deinit(&engine->text);
+    ct_model_file_close(engine->file);
+    free(engine->sessions);
+    free(engine->session_pages);
+    free(engine->tokens);
+    free(engine->positions);
+    free(engine->logit_rows);
+    free(engine->row_pages);
+    free(engine->sampling);
+    free(engine->sampling_ids);
+    free(engine);
+}
+
+enum ct_status ct_engine_observe(struct ct_engine *engine)
+{
+    return engine->backend->ops->observe(engine->backend);
+}
+
+enum ct_status ct_engine_input_squares(const struct ct_engine *engine, const char *name, float *out,
+                                       int64_t k)
+{
+    for (int i = 0; i < engine->graph.n_slots; i++) {
+        if (strcmp(engine->graph.slots[i].name, name) != 0)
+            continue;
+        int64_t n_rows = 0;
+        const double *squares = engine->backend->ops->observed(engine->backend, i, &n_rows);
+        if (squares == NULL || n_rows == 0)
+            return CT_NOT_FOUND;
+        if (engine->graph.slots[i].k != k)
+            return CT_INVALID;
+        for (int64_t j = 0; j < k; j++)
+            out[j] = (float)(squares[j] / (double)n_rows);
+        return CT_OK;
+    }
+    return CT_NOT_FOUND;
+}
+
+const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine)
+{
+    return &engine->info;
+}

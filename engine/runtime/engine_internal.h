@@ -1,0 +1,57 @@
+/* The engine's insides, for engine/runtime alone. */
+#ifndef CT_RUNTIME_ENGINE_INTERNAL_H
+#define CT_RUNTIME_ENGINE_INTERNAL_H
+
+#include "engine/backend/backend.h"
+#include "engine/energy/energy.h"
+#include "engine/engine.h"
+#include "engine/graph/graph.h"
+#include "engine/runtime/bind.h"
+#include "engine/runtime/kv.h"
+
+/* A timeline. All are made when the engine opens, so that opening one allocates nothing. */
+struct ct_session {
+    struct ct_engine *engine;
+    bool is_open;
+    bool is_in_step;
+    int n_tok;        /* evaluated */
+    int capacity_tok; /* pages are held for these */
+    int n_pages;
+    uint16_t **pages; /* [pages of the context] */
+};
+
+/* The text side: tokenizer, chat template and special tokens. */
+struct ct_text {
+    struct ct_bpe *bpe;
+    struct ct_template *chat_template; /* NULL: the model has none */
+    bool wants_bos;
+    int bos_id; /* -1: none */
+    char bos[64];
+    char eos[64];
+};
+
+struct ct_engine {
+    struct ct_engine_info info;
+    char name[128];
+    struct ct_model_file *file;
+    struct ct_text text;
+    struct ct_graph graph;
+    struct ct_binding binding;
+    struct ct_backend *backend;
+    struct ct_energy_meter *meter;
+    struct ct_kv kv;
+    struct ct_session *sessions; /* [max_sessions] */
+    uint16_t **session_pages;    /* [max_sessions, pages of the context] */
+    /* The step's rows: [max_step_tok], [max_step_logits]. */
+    int32_t *tokens, *positions, *logit_rows;
+    uint16_t *const **row_pages;
+    float *sampling;       /* [2 n_vocab]: scratch of ct_sampler_next */
+    int32_t *sampling_ids; /* [n_vocab] */
+};
+
+/* Reads tokenizer and template of an open model file. */
+CT_MUST_CHECK enum ct_status ct_text_init(struct ct_text *text, const struct ct_model_file *file,
+                                          struct ct_error *err);
+void ct_text_deinit(struct ct_text *text);
+
+#endif

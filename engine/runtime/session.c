@@ -1,0 +1,163 @@
+/* Sessions and the step that advances a batch of them. The engine thread. */
+#include "engine/base/clock.h"
+#include "engine/runtime/engine_internal.h"
+
+enum ct_status ct_session_open(struct ct_engine *engine, int n_tok, struct ct_session **out)
+{
+    *out = NULL;
+    if (n_tok < 1 || n_tok > engine->info.context_tok)
+        return CT_CONTEXT;
+    for (int i = 0; i < engine->info.max_sessions; i++) {
+        struct ct_session *s = &engine->sessions[i];
+        if (s->is_open)
+            continue;
+        const int n_pages = (n_tok + CT_PAGE_TOK - 1) / CT_PAGE_TOK;
+        enum ct_status status = ct_kv_take(&engine->kv, n_pages, s->pages);
+        if (status != CT_OK)
+            return status;
+        s->is_open = true;
+        s->n_tok = 0;
+        s->capacity_tok = n_tok;
+        s->n_pages = n_pages;
+        *out = s;
+        return CT_OK;
+    }
+    return CT_BUSY;
+}
+
+void ct_session_close(struct ct_session *session)
+{
+    if (session == NULL)
+        return;
+    ct_kv_give_back(&session->engine->kv, session->n_pages, session->pages);
+    session->is_open = false;
+}
+
+int ct_session_n_tok(const struct ct_session *session)
+{
+    return session->n_tok;
+}
+
+static enum ct_status check_slice(const struct ct_engine *engine, const struct ct_slice *slice,
+                                  int i, struct ct_error *err)
+{
+    const struct ct_session *s = slice->session;
+    if (slice->n_tokens < 1 || slice->n_logits < 0 || slice->n_logits > slice->n_tokens)
+        return ct_error_set(err, CT_INVALID, "slice %d: %d tokens and %d logits", i,
+                            slice->n_tokens, slice->n_logits);
+    if (slice->n_tokens > s->capacity_tok - s->n_tok)
+        return ct_error_set(err, CT_INVALID, "slice %d: %d tokens after %d, the session holds %d",
+                            i, slice->n_tokens, s->n_tok, s->capacity_tok);
+    for (int t = 0; t < slice->n_tokens; t++)
+        if (slice->tokens[t] < 0 || slice->tokens[t] >= engine->info.n_vocab)
+            return ct_error_set(err, CT_INVALID, "slice %d: token %d is outside 0..%d", i,
+                                (int)slice->tokens[t], engine->info.n_vocab - 1);
+    return CT_OK;
+}
+
+static enum ct_status check_slices(const struct ct_engine *engine, const struct ct_slice *slices,
+                                   int n, struct ct_error *err)
+{
+    int64_t n_rows = 0, n_logits = 0;
+    enum ct_status status = CT_OK;
+    for (int i = 0; i < n && status == CT_OK; i++) {
+        status = check_slice(engine, &slices[i], i, err);
+        if (status == CT_OK && slices[i].session->is_in_step)
+            status =
+                ct_error_set(err, CT_INVALID, "slice %d: its session is in the step already", i);
+        slices[i].session->is_in_step = true;
+        n_rows += slices[i].n_tokens;
+        n_logits += slices[i].n_logits;
+    }
+    for (int i = 0; i < n; i++)
+        slices[i].session->is_in_step = false;
+    if (status == CT_OK &&
+        (n_rows > engine->info.max_step_tok || n_logits > engine->info.max_step_logits))
+        status =
+            ct_error_set(err, CT_INVALID, "%lld tokens and %lld logits, at most %d and %d a step",
+                         (long long)n_rows, (long long)n_logits, engine->info.max_step_tok,
+                         engine->info.max_step_logits);
+    return status;
+}
+
+static struct ct_batch fill_batch(struct ct_engine *engine, const struct ct_slice *slices, int n)
+{
+    struct ct_batch batch = {
+        .tokens = engine->tokens,
+        .positions = engine->positions,
+        .pages = engine->row_pages,
+        .logit_rows = engine->logit_rows,
+    };
+    for (int i = 0; i < n; i++) {
+        const struct ct_slice *slice = &slices[i];
+        for (int t = 0; t < slice->n_tokens; t++) {
+            if (t >= slice->n_tokens - slice->n_logits)
+                engine->logit_rows[batch.n_logits++] = batch.n_rows;
+            engine->tokens[batch.n_rows] = slice->tokens[t];
+            engine->positions[batch.n_rows] = slice->session->n_tok + t;
+            engine->row_pages[batch.n_rows++] = slice->session->pages;
+        }
+    }
+    return batch;
+}
+
+/* The counted work of a slice; the weights, which the step reads once, are shared out by rows. */
+static struct ct_cost count_slice(const struct ct_engine *engine, const struct ct_slice *slice,
+                                  uint64_t weight_bytes, int n_rows)
+{
+    const struct ct_backend *backend = engine->backend;
+    struct ct_cost sum = {0};
+    for (int t = 0; t < slice->n_tokens; t++) {
+        struct ct_cost row;
+        backend->ops->row_cost(backend, slice->session->n_tok + t,
+                               t >= slice->n_tokens - slice->n_logits, &row);
+        ct_cost_add(&sum, &row);
+    }
+    sum.bytes_dram += weight_bytes * (uint64_t)slice->n_tokens / (uint64_t)n_rows;
+    return sum;
+}
+
+/* What a step took, shared among its slices by their multiply-accumulates. */
+static void share_cost(struct ct_engine *engine, struct ct_slice *slices, int n, uint64_t ns,
+                       const struct ct_batch *batch)
+{
+    const uint64_t weight_bytes =
+        engine->backend->ops->step_bytes(engine->backend, batch->n_logits > 0);
+    struct ct_cost total = {0};
+    for (int i = 0; i < n; i++) {
+        slices[i].cost = count_slice(engine, &slices[i], weight_bytes, batch->n_rows);
+        ct_cost_add(&total, &slices[i].cost);
+    }
+    total.ns = ns;
+    ct_energy_meter_end(engine->meter, &total);
+    const double macs = (double)(total.macs_i8 + total.macs_f32);
+    for (int i = 0; i < n; i++) {
+        struct ct_cost *cost = &slices[i].cost;
+        double share = macs > 0 ? (double)(cost->macs_i8 + cost->macs_f32) / macs : 1.0 / n;
+        cost->ns = (uint64_t)((double)ns * share);
+        cost->pj = total.pj * share;
+    }
+}
+
+enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
+                              struct ct_error *err)
+{
+    enum ct_status status = check_slices(engine, slices, n_slices, err);
+    if (status != CT_OK || n_slices == 0)
+        return status;
+    struct ct_batch batch = fill_batch(engine, slices, n_slices);
+    const uint64_t start_ns = ct_clock_ns();
+    ct_energy_meter_begin(engine->meter);
+    engine->backend->ops->run(engine->backend, &batch);
+    share_cost(engine, slices, n_slices, ct_clock_ns() - start_ns, &batch);
+
+    int64_t ld;
+    const float *logits = engine->backend->ops->output(engine->backend, &ld);
+    for (int i = 0; i < n_slices; i++) {
+        slices[i].session->n_tok += slices[i].n_tokens;
+        slices[i].logits = slices[i].n_logits > 0 ? logits : NULL;
+        slices[i].ld_logits = ld;
+        logits += slices[i].n_logits * ld;
+    }
+    return CT_OK;
+}

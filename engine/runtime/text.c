@@ -1,0 +1,200 @@
+/* The text side of a model: where its tokenizer and chat template come from, and the engine's text
+ * functions. A GGUF file holds both in its metadata; a directory has tokenizer.json, and the
+ * template in tokenizer_config.json or chat_template.jinja. Any thread. */
+#include "engine/base/log.h"
+#include "engine/format/gguf.h"
+#include "engine/runtime/engine_internal.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_FILE_BYTES = 256 * 1024 * 1024 };
+
+/* The file dir/name, NUL-terminated, to be freed. CT_NOT_FOUND, CT_IO, CT_TOO_LARGE, CT_MEMORY. */
+static enum ct_status read_file(const char *dir, const char *name, char **out, size_t *n_bytes,
+                                struct ct_error *err)
+{
+    char path[4096];
+    *out = NULL;
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+        return ct_error_set(err, CT_INVALID, "%s: the path is too long", dir);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return ct_error_set(err, errno == ENOENT ? CT_NOT_FOUND : CT_IO, "%s: %s", path,
+                            strerror(errno));
+    enum ct_status status = CT_OK;
+    long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    char *data = NULL;
+    if (size < 0 || fseek(file, 0, SEEK_SET) != 0)
+        status = ct_error_set(err, CT_IO, "%s: %s", path, strerror(errno));
+    else if (size > MAX_FILE_BYTES)
+        status = ct_error_set(err, CT_TOO_LARGE, "%s: %ld bytes, at most %d are read", path, size,
+                              MAX_FILE_BYTES);
+    else if ((data = malloc((size_t)size + 1)) == NULL)
+        status = ct_error_set(err, CT_MEMORY, "%s: no memory for %ld bytes", path, size);
+    else if (fread(data, 1, (size_t)size, file) != (size_t)size)
+        status = ct_error_set(err, CT_IO, "%s: cannot be read whole", path);
+    fclose(file);
+    if (status != CT_OK) {
+        free(data);
+        return status;
+    }
+    data[size] = '\0';
+    *out = data;
+    *n_bytes = (size_t)size;
+    return CT_OK;
+}
+
+static void set_token_text(const struct ct_bpe *bpe, int id, char *out, size_t capacity)
+{
+    size_t n_bytes = 0;
+    const char *bytes =
+        id >= 0 && id < ct_bpe_n_vocab(bpe) ? ct_bpe_token_text(bpe, id, &n_bytes) : "";
+    if (n_bytes >= capacity)
+        n_bytes = 0;
+    memcpy(out, bytes, n_bytes);
+    out[n_bytes] = '\0';
+}
+
+/* A template that cannot be used does not keep the model from serving completions: it is a warning,
+ * and chat says that there is none. */
+static void parse_template(struct ct_text *text, const char *data, size_t n_bytes)
+{
+    struct ct_error err = {0};
+    if (ct_template_parse(data, n_bytes, &text->chat_template, &err) != CT_OK)
+        ct_log(CT_LOG_WARN, "the model's chat template is not used: %s", err.message);
+}
+
+static enum ct_status init_from_gguf(struct ct_text *text, const struct ct_gguf *gguf,
+                                     struct ct_error *err)
+{
+    enum ct_status status = ct_bpe_open_gguf(gguf, &text->bpe, err);
+    if (status != CT_OK)
+        return status;
+    if (ct_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &text->wants_bos) != CT_OK)
+        text->wants_bos = false;
+    struct ct_gguf_text source;
+    if (ct_gguf_text(gguf, "tokenizer.chat_template", &source) == CT_OK)
+        parse_template(text, source.data, source.n_bytes);
+    return CT_OK;
+}
+
+static enum ct_status read_tokenizer_config(struct ct_text *text, const char *dir,
+                                            struct ct_error *err)
+{
+    char *data = NULL;
+    size_t n_bytes = 0;
+    enum ct_status status = read_file(dir, "tokenizer_config.json", &data, &n_bytes, err);
+    if (status == CT_NOT_FOUND)
+        return CT_OK;
+    if (status != CT_OK)
+        return status;
+    json_error_t problem;
+    json_t *config = json_loadb(data, n_bytes, JSON_REJECT_DUPLICATES, &problem);
+    free(data);
+    if (config == NULL)
+        return ct_error_set(err, CT_FORMAT, "tokenizer_config.json: line %d: %s", problem.line,
+                            problem.text);
+    text->wants_bos = json_is_true(json_object_get(config, "add_bos_token"));
+    const json_t *source = json_object_get(config, "chat_template");
+    if (json_is_string(source))
+        parse_template(text, json_string_value(source), json_string_length(source));
+    json_decref(config);
+    return CT_OK;
+}
+
+static enum ct_status init_from_directory(struct ct_text *text, const char *dir,
+                                          struct ct_error *err)
+{
+    char *data = NULL;
+    size_t n_bytes = 0;
+    enum ct_status status = read_file(dir, "tokenizer.json", &data, &n_bytes, err);
+    if (status == CT_OK)
+        status = ct_bpe_open_json(data, n_bytes, &text->bpe, err);
+    free(data);
+    if (status == CT_OK)
+        status = read_tokenizer_config(text, dir, err);
+    if (status != CT_OK || text->chat_template != NULL)
+        return status;
+    status = read_file(dir, "chat_template.jinja", &data, &n_bytes, err);
+    if (status == CT_OK)
+        parse_template(text, data, n_bytes);
+    free(data);
+    return status == CT_NOT_FOUND ? CT_OK : status;
+}
+
+enum ct_status ct_text_init(struct ct_text *text, const struct ct_model_file *file,
+                            struct ct_error *err)
+{
+    const struct ct_hparams *hparams = ct_model_file_hparams(file);
+    const struct ct_gguf *gguf = ct_model_file_gguf(file);
+    *text = (struct ct_text){.bos_id = hparams->bos_id};
+    enum ct_status status = gguf != NULL ? init_from_gguf(text, gguf, err)
+                                         : init_from_directory(text, ct_model_file_path(file), err);
+    if (status == CT_OK && ct_bpe_n_vocab(text->bpe) > hparams->n_vocab)
+        status = ct_error_set(err, CT_FORMAT, "the tokenizer has %d tokens, the model only %d",
+                              ct_bpe_n_vocab(text->bpe), hparams->n_vocab);
+    if (status != CT_OK) {
+        ct_text_deinit(text);
+        return status;
+    }
+    set_token_text(text->bpe, text->bos_id, text->bos, sizeof text->bos);
+    set_token_text(text->bpe, hparams->n_eos > 0 ? hparams->eos_ids[0] : -1, text->eos,
+                   sizeof text->eos);
+    return CT_OK;
+}
+
+void ct_text_deinit(struct ct_text *text)
+{
+    ct_bpe_close(text->bpe);
+    ct_template_free(text->chat_template);
+    *text = (struct ct_text){0};
+}
+
+enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text, size_t n_bytes,
+                                  bool has_special, int32_t *ids, size_t capacity, size_t *n_ids)
+{
+    const struct ct_text *t = &engine->text;
+    const size_t n_bos = strlen(t->bos);
+    const bool starts_with_bos = n_bos > 0 && n_bytes >= n_bos && memcmp(text, t->bos, n_bos) == 0;
+    const size_t n_front =
+        has_special && t->wants_bos && t->bos_id >= 0 && !starts_with_bos ? 1 : 0;
+    if (n_front > 0 && capacity > 0)
+        ids[0] = t->bos_id;
+    const size_t n_used = n_front < capacity ? n_front : capacity;
+    enum ct_status status =
+        ct_bpe_encode(t->bpe, text, n_bytes, has_special, n_used < capacity ? ids + n_used : NULL,
+                      capacity - n_used, n_ids);
+    *n_ids += n_front;
+    return status;
+}
+
+const char *ct_engine_token_bytes(const struct ct_engine *engine, int id, size_t *n_bytes)
+{
+    *n_bytes = 0;
+    /* A model may have more rows than its tokenizer has tokens. */
+    return id < ct_bpe_n_vocab(engine->text.bpe) ? ct_bpe_token_bytes(engine->text.bpe, id, n_bytes)
+                                                 : "";
+}
+
+bool ct_engine_is_eos(const struct ct_engine *engine, int id)
+{
+    const struct ct_hparams *hparams = ct_model_file_hparams(engine->file);
+    for (int i = 0; i < hparams->n_eos; i++)
+        if (hparams->eos_ids[i] == id)
+            return true;
+    return false;
+}
+
+enum ct_status ct_engine_chat(const struct ct_engine *engine, const struct ct_message *messages,
+                              size_t n_messages, char **out, size_t *n_out, struct ct_error *err)
+{
+    *out = NULL;
+    if (engine->text.chat_template == NULL)
+        return ct_error_set(err, CT_UNSUPPORTED, "the model has no chat template");
+    return ct_template_render(engine->text.chat_template, messages, n_messages, true,
+                              engine->text.bos, engine->text.eos, out, n_out, err);
+}
