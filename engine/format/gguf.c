@@ -368,13 +368,10 @@ static enum ct_status read_tensors(struct ct_gguf *gguf, struct reader *r, size_
 static enum ct_status bind_data(struct ct_gguf *gguf, const struct reader *r, size_t alignment)
 {
     int n_tensors = gguf->names.n_entries;
-    size_t at = align_up(r->pos, alignment);
-    if (n_tensors == 0)
-        at = r->pos; /* a file of metadata alone (a vocabulary) needs no padding */
-    size_t end = at;
+    size_t end = r->pos;
     for (int i = 0; i < n_tensors; i++) {
         struct ct_tensor *tensor = &gguf->tensors[i];
-        at = align_up(end, alignment);
+        size_t at = align_up(end, alignment);
         end = at + tensor->n_bytes;
         if (end > r->n_bytes)
             return ct_error_set(r->err, CT_FORMAT,
