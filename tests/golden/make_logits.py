@@ -1,0 +1,315 @@
+#!/usr/bin/env python3
+"""Writes the reference logits and greedy continuations that the engine is held to.
+
+The reference is Hugging Face transformers' LlamaForCausalLM in float32 on the CPU, with the weights
+that the model files hold: block types are dequantised by the gguf package first.
+
+  fixture_logits.json, .bin   the fixture, from its directory and from its GGUF file
+  smollm2_logits.json         SmolLM2-135M-Instruct Q4_1; with WIKITEXT also perplexity windows
+
+Continuations are as long as 64 tokens or up to an end token. One whose best token led the second best
+by less than MARGIN anywhere is left out: keys and values are kept in f16, and rounding could turn it.
+
+Needs: torch 2.15.0, transformers 5.23.0, gguf 0.19.0, safetensors 0.8.0, numpy 2.4.6.
+Run: python3 make_logits.py fixture | python3 make_logits.py smollm2 GGUF [WIKITEXT]
+"""
+
+import json
+import pathlib
+import random
+import sys
+
+import gguf
+import numpy as np
+import torch
+import transformers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from make_fixture import ANSWERS, ENDLESS, NAMES, SYSTEM, TEXTS
+
+HERE = pathlib.Path(__file__).resolve().parent
+FIXTURE = HERE.parent / "support" / "fixture"
+N_GREEDY = 64
+MARGIN = 0.05
+N_TOP = 64
+
+OPENINGS = [
+    "The capital of France is",
+    "Once upon a time there was a small robot who",
+    "Water boils at a temperature of",
+    "The first ten prime numbers are",
+    "def fibonacci(n):\n",
+    "The three primary colors are",
+    "A good breakfast starts with",
+    "In the year 1969, two men",
+    "#include <stdio.h>\n\nint main(void)\n{\n",
+    "The largest planet of the solar system is",
+    "Dear Sir or Madam,\n\n",
+    "My favourite season is autumn, because",
+    "To make a cup of tea, first",
+    "The mitochondria are",
+    "SELECT name, age FROM",
+    "A triangle has three",
+]
+QUESTIONS = [
+    "What is the capital of France?",
+    "Who wrote Hamlet?",
+    "Name three animals that can fly.",
+    "Why is the sky blue?",
+    "Write a short poem about rain.",
+    "What is 7 times 8?",
+    "Translate 'good morning' to Spanish.",
+    "Give me a recipe for pancakes.",
+    "Explain photosynthesis to a child.",
+    "What is a transformer in machine learning?",
+    "List the days of the week.",
+    "How do I reverse a list in Python?",
+    "Tell me a joke.",
+    "What does HTTP stand for?",
+    "What is the difference between a lake and a sea?",
+    "How many legs does a spider have?",
+    "Who painted the Mona Lisa?",
+    "What is gravity?",
+]
+
+
+def versions():
+    return (
+        f"transformers {transformers.__version__}, torch {torch.__version__}, gguf 0.19.0, float32"
+    )
+
+
+def gguf_model(path):
+    """LlamaForCausalLM with a GGUF file's weights, dequantised; and the reader."""
+    reader = gguf.GGUFReader(path)
+
+    def value(key):
+        return reader.fields[key].contents()
+
+    n_heads, n_kv_heads = value("llama.attention.head_count"), value(
+        "llama.attention.head_count_kv"
+    )
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=value("llama.embedding_length"),
+            num_attention_heads=n_heads,
+            num_key_value_heads=n_kv_heads,
+            num_hidden_layers=value("llama.block_count"),
+            intermediate_size=value("llama.feed_forward_length"),
+            tie_word_embeddings=True,
+            vocab_size=len(value("tokenizer.ggml.tokens")),
+            max_position_embeddings=value("llama.context_length"),
+            rms_norm_eps=value("llama.attention.layer_norm_rms_epsilon"),
+            rope_theta=value("llama.rope.freq_base"),
+            attn_implementation="eager",
+        )
+    )
+    names = {
+        "token_embd.weight": "model.embed_tokens.weight",
+        "output_norm.weight": "model.norm.weight",
+    }
+    for layer in range(value("llama.block_count")):
+        names.update(
+            {
+                f"blk.{layer}.{ours}.weight": f"model.layers.{layer}.{theirs}.weight"
+                for theirs, ours in NAMES.items()
+            }
+        )
+    state = {}
+    for tensor in reader.tensors:
+        weight = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        heads = {"attn_q": n_heads, "attn_k": n_kv_heads}.get(tensor.name.split(".")[-2])
+        if heads:  # undoes make_fixture.permute
+            n, k = weight.shape
+            weight = weight.reshape(heads, n // heads // 2, 2, k).swapaxes(1, 2).reshape(n, k)
+        state[names[tensor.name]] = torch.from_numpy(np.ascontiguousarray(weight))
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
+    model.tie_weights()
+    assert model.config.rope_parameters["rope_theta"] == value("llama.rope.freq_base")
+    return model.eval(), reader
+
+
+@torch.no_grad()
+def logits_of(model, ids):
+    return model(torch.tensor([ids])).logits[0]
+
+
+@torch.no_grad()
+def greedy(model, ids, eos):
+    """The continuation and the smallest lead of its tokens over the second best."""
+    answer, margin, cache, step = [], float("inf"), None, ids
+    while len(answer) < N_GREEDY and (not answer or answer[-1] != eos):
+        out = model(torch.tensor([step]), past_key_values=cache, use_cache=True)
+        cache = out.past_key_values
+        best = out.logits[0, -1].topk(2)
+        margin = min(margin, (best.values[0] - best.values[1]).item())
+        answer.append(best.indices[0].item())
+        step = answer[-1:]
+    return answer, margin
+
+
+def greedy_cases(model, prompts, eos, n_cases):
+    cases = []
+    for prompt, ids in prompts:
+        if len(cases) == n_cases:
+            break
+        answer, margin = greedy(model, ids, eos)
+        print(f"{margin:.3f} {len(answer)} {prompt[-40:]!r}", flush=True)
+        if margin >= MARGIN:
+            cases.append(
+                {"prompt": prompt, "tokens": ids, "answer": answer, "margin": round(margin, 4)}
+            )
+    assert len(cases) == n_cases, f"only {len(cases)} of {n_cases} continuations are clear"
+    return cases
+
+
+def write_json(name, value):
+    """One key or list entry a line, token lists in one line."""
+    text = json.dumps(value, ensure_ascii=False, indent=None, separators=(", ", ": "))
+    text = text.replace('}, {"', '},\n{"').replace("[{", "[\n{").replace(']], "', ']],\n "')
+    json.loads(text)
+    (HERE / name).write_text(text + "\n", encoding="utf-8")
+
+
+def chat(user, system):
+    return (
+        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+def make_fixture():
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(FIXTURE / "tokenizer.json"))
+
+    def encode(text):
+        return tokenizer.encode(text, add_special_tokens=False)
+
+    rng = random.Random(1)
+    text = encode("".join(TEXTS) + " ".join(ANSWERS.values()))
+    sequences = [[7], text[:7], text[:64], [rng.randrange(512) for _ in range(65)], text[:200]]
+    questions = [ENDLESS[0], *reversed(ANSWERS)]  # the long answers first
+    prompts = ["The sun is", "The quick", *(chat(question, SYSTEM) for question in questions)]
+    prompts = [(prompt, encode(prompt)) for prompt in prompts]
+    models = [
+        (
+            ".",
+            LlamaForCausalLM.from_pretrained(
+                FIXTURE, dtype=torch.float32, attn_implementation="eager"
+            ).eval(),
+        ),
+        ("fixture.gguf", gguf_model(FIXTURE / "fixture.gguf")[0]),
+    ]
+    rows, manifest = [], {"made_by": versions(), "models": []}
+    for path, model in models:
+        entry = {"path": path, "logits": [], "greedy": greedy_cases(model, prompts, 2, 20)}
+        for ids in sequences:
+            logits = logits_of(model, ids)
+            n_rows = len(ids) if len(ids) == 7 else 1
+            entry["logits"].append({"tokens": ids, "n_rows": n_rows, "first_row": len(rows)})
+            rows += list(logits[-n_rows:].numpy())
+        manifest["models"].append(entry)
+    np.stack(rows).astype("<f4").tofile(HERE / "fixture_logits.bin")
+    write_json("fixture_logits.json", manifest)
+
+
+def fnv1a(ids):
+    """A checksum of token ids, so that a test can tell whether it was given the same text."""
+    value = 0xCBF29CE484222325
+    for byte in np.array(ids, "<i4").tobytes():
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return f"{value:016x}"
+
+
+def perplexity_windows(model, ids, n_windows, context=512):
+    """As llama.cpp's llama-perplexity with this model: no BOS (add_bos_token is false), windows side
+    by side, and in each the tokens from context / 2 + 1 on are scored."""
+    windows = []
+    for start in range(0, n_windows * context, context):
+        window = ids[start : start + context]
+        first = context // 2
+        loss = torch.nn.functional.cross_entropy(
+            logits_of(model, window)[first:-1], torch.tensor(window[first + 1 :]), reduction="mean"
+        )
+        windows.append(round(loss.item(), 6))
+    return windows
+
+
+def make_smollm2(path, wikitext):
+    model, reader = gguf_model(path)
+    template = reader.fields["tokenizer.chat_template"].contents()
+    tokenizer = smollm2_tokenizer(reader)
+
+    def encode(text):
+        return tokenizer.encode(text).ids
+
+    system = template.split("<|im_start|>system\n")[1].split("<|im_end|>")[0]
+    prompts = [
+        (p, encode(p))
+        for pair in zip(OPENINGS, [chat(question, system) for question in QUESTIONS])
+        for p in pair
+    ]
+    prompts += [
+        (p, encode(p)) for p in [chat(question, system) for question in QUESTIONS[len(OPENINGS) :]]
+    ]
+    manifest = {"made_by": versions(), "greedy": greedy_cases(model, prompts, 2, 20), "logits": []}
+    for prompt, ids in prompts[:5]:
+        logits = logits_of(model, ids)[-1]
+        top = logits.topk(N_TOP)
+        manifest["logits"].append(
+            {
+                "prompt": prompt,
+                "tokens": ids,
+                "log_sum_exp": round(logits.logsumexp(0).item(), 5),
+                "top_ids": top.indices.tolist(),
+                "top_logits": [round(v, 5) for v in top.values.tolist()],
+            }
+        )
+    if wikitext:
+        ids = encode(pathlib.Path(wikitext).read_text(encoding="utf-8")[:60000])
+        windows = perplexity_windows(model, ids, 4)
+        manifest["perplexity"] = {
+            "text": "WikiText-2 test with <unk>, from its first token",
+            "context": 512,
+            "tokens_fnv1a": fnv1a(ids[: 4 * 512]),
+            "nll": windows,
+        }
+    write_json("smollm2_logits.json", manifest)
+
+
+def smollm2_tokenizer(reader):
+    """The tokenizer of the GGUF metadata, put together with the tokenizers package."""
+    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+    merges = reader.fields["tokenizer.ggml.merges"].contents()
+    tokenizer = Tokenizer(
+        models.BPE(
+            {text: i for i, text in enumerate(tokens)},
+            [tuple(merge.split(" ")) for merge in merges],
+        )
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    kinds = reader.fields["tokenizer.ggml.token_type"].contents()
+    tokenizer.add_special_tokens(
+        [
+            AddedToken(text, special=True)
+            for text, kind in zip(tokens, kinds)
+            if kind == gguf.TokenType.CONTROL
+        ]
+    )
+    return tokenizer
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["fixture"]:
+        make_fixture()
+    elif sys.argv[1:2] == ["smollm2"] and len(sys.argv) in (3, 4):
+        make_smollm2(sys.argv[2], sys.argv[3] if len(sys.argv) == 4 else None)
+    else:
+        sys.exit(__doc__)
