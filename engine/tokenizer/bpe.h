@@ -1,8 +1,9 @@
 /* Byte-level BPE, giving the same ids as Hugging Face's `tokenizers`.
  *
- * text -> special tokens split off -> pre-tokenizer (PCRE2) -> bytes as printable characters -> merges by
- * rank -> ids; and back, by streaming, never half a character. Built from GGUF metadata
- * (tokenizer.ggml.*) or from tokenizer.json. Immutable once open; any thread may encode and decode. */
+ * text -> special tokens split off -> pre-tokenizer (PCRE2) -> bytes as printable characters ->
+ * merges by rank -> ids; and back, by streaming, never half a character. Built from GGUF metadata
+ * (tokenizer.ggml.*) or from tokenizer.json. Immutable once open; any thread may encode and decode.
+ */
 #ifndef CT_TOKENIZER_BPE_H
 #define CT_TOKENIZER_BPE_H
 
@@ -23,8 +24,8 @@ CT_MUST_CHECK enum ct_status ct_bpe_open_json(const char *text, size_t n_bytes, 
                                               struct ct_error *err);
 void ct_bpe_close(struct ct_bpe *bpe);
 
-/* tokenizer.json's text for this tokenizer, to be freed: what `tokenizers` reads with equal results. NULL
- * when memory is short. */
+/* tokenizer.json's text for this tokenizer, to be freed: what `tokenizers` reads with equal
+ * results. NULL when memory is short. */
 char *ct_bpe_format_json(const struct ct_bpe *bpe);
 
 int ct_bpe_n_vocab(const struct ct_bpe *bpe);
@@ -39,9 +40,9 @@ bool ct_bpe_is_special(const struct ct_bpe *bpe, int id);
  * tokens written in the text become their ids only where has_special. Writes at most capacity ids;
  * *n_ids is how many there are in all (call again with more room when it is larger). CT_MEMORY;
  * CT_TOO_LARGE when the text has more than 2^30 bytes. */
-CT_MUST_CHECK enum ct_status ct_bpe_encode(const struct ct_bpe *bpe, const char *text, size_t n_bytes,
-                                           bool has_special, int32_t *ids, size_t capacity,
-                                           size_t *n_ids);
+CT_MUST_CHECK enum ct_status ct_bpe_encode(const struct ct_bpe *bpe, const char *text,
+                                           size_t n_bytes, bool has_special, int32_t *ids,
+                                           size_t capacity, size_t *n_ids);
 
 /* The bytes of one token (may be part of a character); empty for a control token. Points into the
  * tokenizer; *n_bytes is its length. id is within the vocabulary. */
@@ -58,8 +59,8 @@ struct ct_detokenizer {
 enum { CT_DETOKENIZER_SLACK = 16 };
 
 /* Adds a token's bytes; writes whole characters to out (capacity at least 3 * token bytes +
- * CT_DETOKENIZER_SLACK) and returns how many bytes. Bytes that can never become UTF-8 give U+FFFD, as
- * Python's errors="replace" would on the whole. */
+ * CT_DETOKENIZER_SLACK) and returns how many bytes. Bytes that can never become UTF-8 give U+FFFD,
+ * as Python's errors="replace" would on the whole. */
 size_t ct_detokenizer_push(struct ct_detokenizer *detokenizer, const char *bytes, size_t n_bytes,
                            char *out);
 /* What is left at the end: nothing, or U+FFFD for an unfinished character. out holds 4 bytes. */
