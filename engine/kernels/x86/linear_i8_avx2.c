@@ -80,13 +80,13 @@ CT_INLINE void store_rows(const struct ct_linear *a, int64_t tile, int64_t t, __
 /* ---- Few tokens ---- */
 
 /* Columns [begin, end) of M tokens into scratch; q is zero from k to k padded to 64. */
-CT_INLINE void load_few(const struct ct_linear *a, int64_t t0, int64_t begin, int64_t end, int M,
+CT_INLINE void load_few(const struct ct_linear *a, int64_t begin, int64_t end, int M,
                         bool is_swapped)
 {
     const __m256i swap = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
     for (int t = 0; t < M; t++) {
-        const int8_t *q = a->x_i8.q + (t0 + t) * a->x_i8.ldq + begin;
+        const int8_t *q = a->x_i8.q + t * a->x_i8.ldq + begin;
         for (int64_t j = 0; j < end - begin; j += 32) {
             __m256i x = ct_load_avx2(q + j);
             if (is_swapped)
@@ -106,7 +106,7 @@ CT_INLINE __m256i dot_half(__m256i dot, __m256i w, __m256i x, __m256i x_abs, int
 }
 
 /* acc of 16 rows x M tokens after a group. */
-CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t t0, int64_t group,
+CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t group,
                              int64_t n_groups, __m256i dot[][2], __m256 acc[][2], int M)
 {
     int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
@@ -115,8 +115,9 @@ CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t t0
         scale[h] = a->scale ? load_f16(a->scale + place + 8 * h) : _mm256_set1_ps(1);
         offset[h] = a->offset ? load_f16(a->offset + place + 8 * h) : _mm256_setzero_ps();
     }
+#pragma GCC unroll 4
     for (int t = 0; t < M; t++) {
-        int64_t at = (t0 + t) * n_groups + group;
+        int64_t at = t * n_groups + group;
         __m256 x_scale = _mm256_set1_ps(a->x_i8.scale[at]);
         for (int h = 0; h < 2; h++)
             acc[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]),
@@ -129,11 +130,13 @@ CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t t0
     }
 }
 
-/* M tokens from t0 on; bits and M are constants. */
+/* All tokens, M of them; bits and M are constants. The stages of a tile (unpack, look up, multiply)
+ * are as long as the processor can look ahead, so that each turn of the loop runs them on three
+ * tiles. Tiles follow one another in memory across columns and rows, and so does this pipeline. */
 CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end,
-                          int64_t t0, const int bits, const int M)
+                          const int bits, const int M)
 {
-    const int packed_bits = bits == CT_LINEAR8 ? 8 : bits;
+    const int tile_bytes = 8 * (bits == CT_LINEAR8 ? 8 : bits);
     const int64_t n_groups = (a->k + a->group - 1) / a->group;
     const int64_t n_tiles_k = (a->k + CT_TILE_COLS - 1) / CT_TILE_COLS;
     int64_t chunk = -1;
@@ -141,39 +144,56 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
     if (bits != CT_LINEAR8)
         ct_lookup_init_avx2(&lookup, a->codebook_i8, bits);
 
-    const uint8_t *p = a->index + tile_begin * n_tiles_k * 8 * packed_bits;
+    const uint8_t *p = a->index + tile_begin * n_tiles_k * tile_bytes;
+    const uint8_t *last = a->index + (tile_end * n_tiles_k - 1) * tile_bytes;
+    __m256i low = ct_lookup_half_avx2(&lookup, ct_unpack_half_avx2(p, 0, bits), bits);
+    __m256i high = ct_lookup_half_avx2(&lookup, ct_unpack_half_avx2(p, 1, bits), bits);
+    p = p < last ? p + tile_bytes : last;
+    __m256i index_low = ct_unpack_half_avx2(p, 0, bits);
+    __m256i index_high = ct_unpack_half_avx2(p, 1, bits);
     for (int64_t tile = tile_begin; tile < tile_end; tile++) {
         __m256 acc[FEW][2];
+#pragma GCC unroll 4
         for (int t = 0; t < M; t++)
             acc[t][0] = acc[t][1] = _mm256_setzero_ps();
         int64_t j = 0;
         for (int64_t group = 0; group < n_groups; group++) {
             const int64_t group_end = min_i64((group + 1) * a->group, a->k);
             __m256i dot[FEW][2];
+#pragma GCC unroll 4
             for (int t = 0; t < M; t++)
                 dot[t][0] = dot[t][1] = _mm256_setzero_si256();
             while (j < group_end) {
                 if (chunk != j / KC) {
                     chunk = j / KC;
-                    load_few(a, t0, chunk * KC, min_i64((chunk + 1) * KC, a->k), M, bits < 8);
+                    load_few(a, chunk * KC, min_i64((chunk + 1) * KC, a->k), M, bits < 8);
                 }
                 const int64_t end = min_i64(group_end, (chunk + 1) * KC);
-                for (; j < end; j += CT_TILE_COLS, p += 8 * packed_bits) {
+                const int8_t *x = scratch.x[0] + (j - chunk * KC);
+                const int8_t *x_abs = scratch.x_abs[0] + (j - chunk * KC);
+                for (; j < end; j += CT_TILE_COLS) {
+                    p = p < last ? p + tile_bytes : last;
                     _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
-                    __m256i low = ct_decode_half_avx2(p, &lookup, bits);
-                    __m256i high = ct_decode_half_avx2(p + 4 * packed_bits, &lookup, bits);
+#pragma GCC unroll 4
                     for (int t = 0; t < M; t++) {
-                        __m256i x = broadcast_i32(scratch.x[t] + j % KC);
-                        __m256i x_abs = broadcast_i32(scratch.x_abs[t] + j % KC);
-                        dot[t][0] = dot_half(dot[t][0], low, x, x_abs, bits);
-                        dot[t][1] = dot_half(dot[t][1], high, x, x_abs, bits);
+                        __m256i four = broadcast_i32(x + t * KC);
+                        __m256i four_abs = broadcast_i32(x_abs + t * KC);
+                        dot[t][0] = dot_half(dot[t][0], low, four, four_abs, bits);
+                        dot[t][1] = dot_half(dot[t][1], high, four, four_abs, bits);
                     }
+                    x += CT_TILE_COLS;
+                    x_abs += CT_TILE_COLS;
+                    low = ct_lookup_half_avx2(&lookup, index_low, bits);
+                    high = ct_lookup_half_avx2(&lookup, index_high, bits);
+                    index_low = ct_unpack_half_avx2(p, 0, bits);
+                    index_high = ct_unpack_half_avx2(p, 1, bits);
                 }
             }
-            end_group_few(a, tile, t0, group, n_groups, dot, acc, M);
+            end_group_few(a, tile, group, n_groups, dot, acc, M);
         }
+#pragma GCC unroll 4
         for (int t = 0; t < M; t++)
-            store_rows(a, tile, t0 + t, acc[t][0], acc[t][1]);
+            store_rows(a, tile, t, acc[t][0], acc[t][1]);
     }
 }
 
@@ -210,7 +230,7 @@ CT_INLINE void decode_tile(const struct ct_linear *a, const struct ct_lookup_avx
     for (; j < end; j += CT_TILE_COLS, p += 8 * packed_bits, out += 64) {
         _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
         for (int h = 0; h < 2; h++) {
-            __m256i w = ct_unpack_half_avx2(p + h * 4 * packed_bits, bits);
+            __m256i w = ct_unpack_half_avx2(p, h, bits);
             if (a->n_codebooks > 1)
                 w = look_up_by_row(w,
                                    a->codebook_i8 + ((tile * CT_TILE_ROWS + 8 * h) << packed_bits),
@@ -233,10 +253,11 @@ typedef void decode_fn(const struct ct_linear *a, const struct ct_lookup_avx2 *l
         decode_tile(a, lookup, tile, begin, end, bits);                                            \
     }
 DECODE(2)
-DECODE(3) DECODE(4) DECODE(5) DECODE(6) DECODE(7) DECODE(8)
-    DECODE(9) static decode_fn *const decoders[] = {
-        [2] = decode_tile_2, [3] = decode_tile_3, [4] = decode_tile_4, [5] = decode_tile_5,
-        [6] = decode_tile_6, [7] = decode_tile_7, [8] = decode_tile_8, [9] = decode_tile_9,
+DECODE(3)
+DECODE(4)
+DECODE(5) DECODE(6) DECODE(7) DECODE(8) DECODE(9) static decode_fn *const decoders[] = {
+    [2] = decode_tile_2, [3] = decode_tile_3, [4] = decode_tile_4, [5] = decode_tile_5,
+    [6] = decode_tile_6, [7] = decode_tile_7, [8] = decode_tile_8, [9] = decode_tile_9,
 };
 
 /* The tokens of one pass, split into sets of MR or fewer, as even as can be. */
@@ -274,6 +295,7 @@ CT_INLINE void multiply(const int16_t *w, const int16_t *x, int64_t n_blocks, __
 {
     for (int64_t block = 0; block < n_blocks; block++, x += 32 * M) {
         for (int i = 0; i < 8; i++) {
+#pragma GCC unroll 2
             for (int pair = 0; pair < 2; pair++, w += 32) {
                 __m256i low = _mm256_load_si256((const __m256i *)w);
                 __m256i high = _mm256_load_si256((const __m256i *)(w + 16));
@@ -312,11 +334,13 @@ CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, 
         x += n_blocks * 32 * M;
         j = end;
         if (end < group_end) {
+#pragma GCC unroll 8
             for (int t = 0; t < M; t++)
                 for (int h = 0; h < 2; h++)
                     scratch.dot[first + t][h] = dot[t][h];
             continue;
         }
+#pragma GCC unroll 8
         for (int t = 0; t < M; t++) {
             int64_t at = (pass->t0 + first + t) * n_groups + group;
             __m256 x_scale = _mm256_set1_ps(a->x_i8.scale[at]);
@@ -416,21 +440,23 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
     {                                                                                              \
         switch (a->m) {                                                                            \
         case 1:                                                                                    \
-            few_tokens(a, tile_begin, tile_end, 0, bits, 1);                                       \
+            few_tokens(a, tile_begin, tile_end, bits, 1);                                          \
             break;                                                                                 \
         case 2:                                                                                    \
-            few_tokens(a, tile_begin, tile_end, 0, bits, 2);                                       \
+            few_tokens(a, tile_begin, tile_end, bits, 2);                                          \
             break;                                                                                 \
         case 3:                                                                                    \
-            few_tokens(a, tile_begin, tile_end, 0, bits, 3);                                       \
+            few_tokens(a, tile_begin, tile_end, bits, 3);                                          \
             break;                                                                                 \
         default:                                                                                   \
-            few_tokens(a, tile_begin, tile_end, 0, bits, FEW);                                     \
+            few_tokens(a, tile_begin, tile_end, bits, FEW);                                        \
             break;                                                                                 \
         }                                                                                          \
     }
 FEW_TOKENS(2)
-FEW_TOKENS(3) FEW_TOKENS(4) FEW_TOKENS(5) FEW_TOKENS(6) FEW_TOKENS(7) FEW_TOKENS(8)
+FEW_TOKENS(3)
+FEW_TOKENS(4)
+FEW_TOKENS(5) FEW_TOKENS(6) FEW_TOKENS(7) FEW_TOKENS(8)
     FEW_TOKENS(9) typedef void few_fn(const struct ct_linear *a, int64_t tile_begin,
                                       int64_t tile_end);
 static few_fn *const few[] = {
@@ -448,11 +474,13 @@ static bool is_linear8(const struct ct_linear *a)
 
 void ct_linear_i8_avx2(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)
 {
+    if (tile_begin >= tile_end || a->m == 0)
+        return;
     int bits = a->bits;
     if (bits == 8 && a->n_codebooks == 1 && is_linear8(a))
         bits = CT_LINEAR8;
     bool has_lowest = bits < 8 && memchr(a->codebook_i8, INT8_MIN, (size_t)1 << bits) != NULL;
-    if (a->m >= 1 && a->m <= FEW && a->n_codebooks == 1 && !has_lowest)
+    if (a->k > 0 && a->m <= FEW && a->n_codebooks == 1 && !has_lowest)
         few[bits](a, tile_begin, tile_end);
     else
         many_tokens(a, tile_begin, tile_end, bits);

@@ -31,37 +31,41 @@ enum {
 
 /* Constants of one bit width, for the 16 windows of a half tile; see above. */
 struct ct_unpack_avx2 {
-    int8_t low[32];       /* the bytes of the windows that hold b */
-    int8_t high[32];      /* those that hold a */
-    uint16_t to_low[16];  /* 2^(16 - b's place) */
+    int8_t high[2][32];   /* the bytes of the windows that hold a, in either half */
+    int8_t low[2][32];    /* those that hold b */
     uint16_t to_high[16]; /* 2^(8 - a's place) */
+    uint16_t to_low[16];  /* 2^(16 - b's place) */
 };
 
-/* A window is named by its lane (a quarter tile: 4 rows), row and column pair. Up to 4 bits a half
- * tile is 16 bytes at most and both lanes hold it whole; above, each lane holds its quarter. */
+/* A window is named by its half, lane (a quarter tile: 4 rows), row and column pair. Up to 4 bits a
+ * half tile is 16 bytes at most and both lanes hold it whole. Above, each lane holds its quarter:
+ * at its start, but for the third quarter, which a load ending with the tile puts at the end of its
+ * lane. */
 #define CT_A(b, row, pair)      ((4 * (row) + 2 * (pair)) * (b))
 #define CT_B(b, row, pair)      (CT_A(b, row, pair) + (b))
-#define CT_LANE_BYTE(b, lane)   ((b) <= 4 ? 2 * (b) * (lane) : 0)
 #define CT_A_BYTE(b, row, pair) (CT_A(b, row, pair) >> 3)
 #define CT_B_BYTE(b, row, pair) ((b) <= 6 ? CT_A_BYTE(b, row, pair) : (CT_B(b, row, pair) - 1) >> 3)
-#define CT_HIGH(b, lane, row, pair)                                                                \
-    CT_A_BYTE(b, row, pair) + CT_LANE_BYTE(b, lane),                                               \
-        CT_A_BYTE(b, row, pair) + CT_LANE_BYTE(b, lane) + 1
-#define CT_LOW(b, lane, row, pair)                                                                 \
-    CT_B_BYTE(b, row, pair) + CT_LANE_BYTE(b, lane),                                               \
-        CT_B_BYTE(b, row, pair) + CT_LANE_BYTE(b, lane) + 1
-#define CT_TO_HIGH(b, lane, row, pair) 1 << (8 - (CT_A(b, row, pair) & 7))
-#define CT_TO_LOW(b, lane, row, pair)  1 << (16 - (CT_B(b, row, pair) - 8 * CT_B_BYTE(b, row, pair)))
-#define CT_LANE(what, b, lane)                                                                     \
-    what(b, lane, 0, 0), what(b, lane, 0, 1), what(b, lane, 1, 0), what(b, lane, 1, 1),            \
-        what(b, lane, 2, 0), what(b, lane, 2, 1), what(b, lane, 3, 0), what(b, lane, 3, 1)
-#define CT_HALF(what, b)                                                                           \
-    {                                                                                              \
-        CT_LANE(what, b, 0), CT_LANE(what, b, 1)                                                   \
-    }
+#define CT_START(b, half, lane)                                                                    \
+    ((b) <= 4 ? 2 * (b) * (lane) : (half) == 1 && (lane) == 0 ? 16 - 2 * (b) : 0)
+#define CT_HIGH(b, half, lane, row, pair)                                                          \
+    CT_START(b, half, lane) + CT_A_BYTE(b, row, pair),                                             \
+        CT_START(b, half, lane) + CT_A_BYTE(b, row, pair) + 1
+#define CT_LOW(b, half, lane, row, pair)                                                           \
+    CT_START(b, half, lane) + CT_B_BYTE(b, row, pair),                                             \
+        CT_START(b, half, lane) + CT_B_BYTE(b, row, pair) + 1
+#define CT_TO_HIGH(b, half, lane, row, pair) 1 << (8 - (CT_A(b, row, pair) & 7))
+#define CT_TO_LOW(b, half, lane, row, pair)                                                        \
+    1 << (16 - (CT_B(b, row, pair) - 8 * CT_B_BYTE(b, row, pair)))
+#define CT_ROW(what, b, half, lane, row) what(b, half, lane, row, 0), what(b, half, lane, row, 1)
+#define CT_LANE(what, b, half, lane)                                                               \
+    CT_ROW(what, b, half, lane, 0), CT_ROW(what, b, half, lane, 1),                                \
+        CT_ROW(what, b, half, lane, 2), CT_ROW(what, b, half, lane, 3)
+#define CT_HALF(what, b, half) CT_LANE(what, b, half, 0), CT_LANE(what, b, half, 1)
 #define CT_UNPACK(b)                                                                               \
     {                                                                                              \
-        CT_HALF(CT_LOW, b), CT_HALF(CT_HIGH, b), CT_HALF(CT_TO_LOW, b), CT_HALF(CT_TO_HIGH, b)     \
+        .high = {{CT_HALF(CT_HIGH, b, 0)}, {CT_HALF(CT_HIGH, b, 1)}},                              \
+        .low = {{CT_HALF(CT_LOW, b, 0)}, {CT_HALF(CT_LOW, b, 1)}},                                 \
+        .to_high = {CT_HALF(CT_TO_HIGH, b, 0)}, .to_low = {CT_HALF(CT_TO_LOW, b, 0)},              \
     }
 
 static const struct ct_unpack_avx2 ct_unpack_avx2[8] __attribute__((aligned(32))) = {
@@ -74,21 +78,25 @@ CT_INLINE __m256i ct_load_avx2(const void *p)
     return _mm256_loadu_si256((const __m256i *)p);
 }
 
-/* 32 indices from 4 * bits packed bytes; reads up to 32 bytes from p. bits is a constant. */
-CT_INLINE __m256i ct_unpack_half_avx2(const uint8_t *p, int bits)
+/* 32 indices: rows 0-7 (half 0) or 8-15 of the packed tile at p; may read up to 64 bytes from p.
+ * half and bits are constants. */
+CT_INLINE __m256i ct_unpack_half_avx2(const uint8_t *p, int half, int bits)
 {
     if (bits >= 8)
-        return ct_load_avx2(p);
+        return ct_load_avx2(p + 32 * half);
     __m256i packed;
     if (bits <= 4)
-        packed = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
-    else
         packed =
-            _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p)),
-                                    _mm_loadu_si128((const __m128i *)(p + 2 * bits)), 1);
+            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(p + 4 * bits * half)));
+    else if (half == 1)
+        packed = ct_load_avx2(p + 6 * bits - 16);
+    else
+        packed = _mm256_blend_epi32(
+            ct_load_avx2(p),
+            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(p + 2 * bits))), 0xf0);
     const struct ct_unpack_avx2 *u = &ct_unpack_avx2[bits];
-    __m256i high = _mm256_shuffle_epi8(packed, ct_load_avx2(u->high));
-    __m256i low = bits <= 6 ? high : _mm256_shuffle_epi8(packed, ct_load_avx2(u->low));
+    __m256i high = _mm256_shuffle_epi8(packed, ct_load_avx2(u->high[half]));
+    __m256i low = bits <= 6 ? high : _mm256_shuffle_epi8(packed, ct_load_avx2(u->low[half]));
     high = _mm256_mullo_epi16(high, ct_load_avx2(u->to_high));
     low = _mm256_mulhi_epu16(low, ct_load_avx2(u->to_low));
     __m256i both = _mm256_blendv_epi8(high, low, _mm256_set1_epi16(0x00ff));
@@ -136,12 +144,6 @@ CT_INLINE __m256i ct_lookup_half_avx2(const struct ct_lookup_avx2 *l, __m256i in
         return ct_lookup_chain_avx2(l->table, index, 1 << (bits - 4));
     return _mm256_xor_si256(ct_lookup_chain_avx2(l->table, index, 8),
                             ct_lookup_chain_avx2(l->table + 8, _mm256_xor_si256(index, top), 8));
-}
-
-/* 8 rows x 4 columns of int8 centroids; the column pairs are swapped below 8 bits. */
-CT_INLINE __m256i ct_decode_half_avx2(const uint8_t *p, const struct ct_lookup_avx2 *l, int bits)
-{
-    return ct_lookup_half_avx2(l, ct_unpack_half_avx2(p, bits), bits);
 }
 
 #endif
