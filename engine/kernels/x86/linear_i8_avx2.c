@@ -10,8 +10,8 @@
  * Many tokens (prompts, batches): a tile is decoded once into int16 pairs and multiplied by madd,
  * one multiplication in place of three on the same two ports, MR tokens x 16 rows in registers.
  *
- *     decoded, for 4 columns:   |rows 0-7: c0 c2| rows 8-15: c0 c2| rows 0-7: c1 c3| rows 8-15: c1
- * c3|
+ *     decoded, 32 columns:  8 times |rows 0-7: c0 c2|rows 8-15: c0 c2|
+ *                           8 times |rows 0-7: c1 c3|rows 8-15: c1 c3|
  *
  * Integer sums are exact in any order and the float tail is fixed by kernels.h, so both give the
  * same bits. Scratch is per thread. */
@@ -205,7 +205,7 @@ CT_INLINE void store_pairs(__m256i w, bool is_swapped, int16_t *out)
     __m256i high = _mm256_srai_epi16(w, 8);
     __m256i low = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
     _mm256_store_si256((__m256i *)out, is_swapped ? high : low);
-    _mm256_store_si256((__m256i *)(out + 32), is_swapped ? low : high);
+    _mm256_store_si256((__m256i *)(out + 8 * 32), is_swapped ? low : high);
 }
 
 /* The centroids of a half tile whose rows have their own codebooks. */
@@ -223,25 +223,28 @@ CT_INLINE void decode_tile(const struct ct_linear *a, const struct ct_lookup_avx
                            int64_t tile, int64_t begin, int64_t end, const int bits)
 {
     const int64_t n_tiles_k = (a->k + CT_TILE_COLS - 1) / CT_TILE_COLS;
-    const int packed_bits = bits == CT_LINEAR8 ? 8 : bits;
-    const uint8_t *p = a->index + (tile * n_tiles_k + begin / CT_TILE_COLS) * 8 * packed_bits;
+    const int tile_bytes = 8 * (bits == CT_LINEAR8 ? 8 : bits);
+    const uint8_t *p = a->index + (tile * n_tiles_k + begin / CT_TILE_COLS) * tile_bytes;
     int16_t *out = scratch.w16;
-    int64_t j = begin;
-    for (; j < end; j += CT_TILE_COLS, p += 8 * packed_bits, out += 64) {
-        _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
-        for (int h = 0; h < 2; h++) {
-            __m256i w = ct_unpack_half_avx2(p, h, bits);
-            if (a->n_codebooks > 1)
-                w = look_up_by_row(w,
-                                   a->codebook_i8 + ((tile * CT_TILE_ROWS + 8 * h) << packed_bits),
-                                   packed_bits);
-            else
-                w = ct_lookup_half_avx2(lookup, w, bits);
-            store_pairs(w, bits < 8, out + 16 * h);
+    for (int64_t j = begin; j < end; out += 8 * 32) {
+        for (int tile_k = 0; tile_k < 8; tile_k++, j += CT_TILE_COLS, p += tile_bytes, out += 32) {
+            if (j >= end) {
+                memset(out, 0, 32 * sizeof *out);
+                memset(out + 8 * 32, 0, 32 * sizeof *out);
+                continue;
+            }
+            _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
+            for (int h = 0; h < 2; h++) {
+                __m256i w = ct_unpack_half_avx2(p, h, bits);
+                if (a->n_codebooks > 1)
+                    w = look_up_by_row(
+                        w, a->codebook_i8 + ((tile * CT_TILE_ROWS + 8 * h) << a->bits), a->bits);
+                else
+                    w = ct_lookup_half_avx2(lookup, w, bits);
+                store_pairs(w, bits < 8, out + 16 * h);
+            }
         }
     }
-    for (; (j - begin) % 32 != 0; j += CT_TILE_COLS, out += 64)
-        memset(out, 0, 64 * sizeof *out);
 }
 
 typedef void decode_fn(const struct ct_linear *a, const struct ct_lookup_avx2 *lookup, int64_t tile,
@@ -255,7 +258,9 @@ typedef void decode_fn(const struct ct_linear *a, const struct ct_lookup_avx2 *l
 DECODE(2)
 DECODE(3)
 DECODE(4)
-DECODE(5) DECODE(6) DECODE(7) DECODE(8) DECODE(9) static decode_fn *const decoders[] = {
+DECODE(5)
+DECODE(6)
+DECODE(7) DECODE(8) DECODE(9) static decode_fn *const decoders[] = {
     [2] = decode_tile_2, [3] = decode_tile_3, [4] = decode_tile_4, [5] = decode_tile_5,
     [6] = decode_tile_6, [7] = decode_tile_7, [8] = decode_tile_8, [9] = decode_tile_9,
 };
@@ -289,22 +294,20 @@ static void load_many(const struct ct_linear *a, const struct pass *pass)
     }
 }
 
-/* dot += n_blocks of 32 columns of 16 rows x M tokens; M is a constant. */
+/* dot += n_blocks of 32 columns of 16 rows x M tokens; M is a constant. With MR tokens the sums,
+ * the two halves of the weights, a broadcast and a product fill the registers exactly. */
 CT_INLINE void multiply(const int16_t *w, const int16_t *x, int64_t n_blocks, __m256i dot[][2],
                         const int M)
 {
     for (int64_t block = 0; block < n_blocks; block++, x += 32 * M) {
-        for (int i = 0; i < 8; i++) {
-#pragma GCC unroll 2
-            for (int pair = 0; pair < 2; pair++, w += 32) {
-                __m256i low = _mm256_load_si256((const __m256i *)w);
-                __m256i high = _mm256_load_si256((const __m256i *)(w + 16));
+        for (int pair = 0; pair < 16; pair++, w += 32) {
+            __m256i low = _mm256_load_si256((const __m256i *)w);
+            __m256i high = _mm256_load_si256((const __m256i *)(w + 16));
 #pragma GCC unroll 8
-                for (int t = 0; t < M; t++) {
-                    __m256i both = broadcast_i32(x + 32 * t + 16 * pair + 2 * i);
-                    dot[t][0] = _mm256_add_epi32(dot[t][0], _mm256_madd_epi16(low, both));
-                    dot[t][1] = _mm256_add_epi32(dot[t][1], _mm256_madd_epi16(high, both));
-                }
+            for (int t = 0; t < M; t++) {
+                __m256i both = broadcast_i32(x + 32 * t + 2 * pair);
+                dot[t][0] = _mm256_add_epi32(dot[t][0], _mm256_madd_epi16(low, both));
+                dot[t][1] = _mm256_add_epi32(dot[t][1], _mm256_madd_epi16(high, both));
             }
         }
     }
@@ -456,9 +459,10 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
 FEW_TOKENS(2)
 FEW_TOKENS(3)
 FEW_TOKENS(4)
-FEW_TOKENS(5) FEW_TOKENS(6) FEW_TOKENS(7) FEW_TOKENS(8)
-    FEW_TOKENS(9) typedef void few_fn(const struct ct_linear *a, int64_t tile_begin,
-                                      int64_t tile_end);
+FEW_TOKENS(5)
+FEW_TOKENS(6)
+FEW_TOKENS(7) FEW_TOKENS(8) FEW_TOKENS(9) typedef void few_fn(const struct ct_linear *a,
+                                                              int64_t tile_begin, int64_t tile_end);
 static few_fn *const few[] = {
     [2] = few_tokens_2, [3] = few_tokens_3, [4] = few_tokens_4, [5] = few_tokens_5,
     [6] = few_tokens_6, [7] = few_tokens_7, [8] = few_tokens_8, [9] = few_tokens_9,
