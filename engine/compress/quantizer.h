@@ -1,0 +1,74 @@
+/* What quantize.c and learn.c share: the workers of a quantizer and its passes over rows. */
+#ifndef CT_COMPRESS_QUANTIZER_H
+#define CT_COMPRESS_QUANTIZER_H
+
+#include "engine/compress/coder.h"
+#include "engine/compress/histogram.h"
+#include "engine/compress/quantize.h"
+
+/* What one worker needs. Row-long arrays: [max_k]. */
+struct ct_worker {
+    float *w;                 /* a row */
+    float *value, *weight;    /* the row normalised, and its weights in K-means (rows' codebooks) */
+    uint8_t *index;           /* [16, max_k padded] */
+    uint16_t *scale, *offset; /* of the groups of a row */
+    struct ct_histogram histogram;
+    struct ct_points points;   /* of a row; worker 0: of the histogram */
+    struct ct_point_key *keys; /* [2 max_k] */
+    struct ct_coder coder;     /* of a row */
+    int64_t bad_row;           /* the first with a value that is not finite, or -1 */
+    double extreme;            /* largest |w| seen */
+    bool has_lowest;           /* a kept row holds -128 */
+    enum ct_status status;
+};
+
+struct ct_quantizer {
+    struct ct_quantize options;
+    struct ct_pool *pool;
+    int n_workers;
+    struct ct_worker *workers;
+    struct ct_coder coder; /* of the codebook in use */
+};
+
+/* One pass of all workers over the rows of one matrix. */
+struct ct_pass {
+    struct ct_quantizer *quantizer;
+    const struct ct_plan *plan;
+    const struct ct_source *matrix;
+    const struct ct_coder *coder; /* of the codebook before; NULL: scales by the extremes */
+};
+
+/* Whether values are clustered as they are. A row's int8 codebook cannot do without a scale, so
+ * that "none" means one a row there. */
+bool ct_is_unscaled(const struct ct_quantize *options);
+
+/* Where the extreme of a group lies after its first scaling. */
+float ct_quantize_unit(const struct ct_quantize *options);
+
+int64_t ct_plan_groups(const struct ct_plan *plan);
+int ct_plan_group_length(const struct ct_plan *plan, int64_t group);
+
+/* The importance of the columns from `column` on, or NULL. */
+const float *ct_matrix_importance(const struct ct_source *matrix, int64_t column);
+
+/* Reads a row into worker->w; notes in worker->bad_row when it holds a NaN or an infinity. Returns
+ * the largest |w|. */
+double ct_worker_read(struct ct_worker *worker, const struct ct_source *matrix, int64_t row);
+
+/* Reports n_weights; see ct_quantize. */
+CT_MUST_CHECK enum ct_status ct_quantizer_progress(const struct ct_quantizer *quantizer,
+                                                   const struct ct_source *matrix,
+                                                   int64_t n_weights, struct ct_error *err);
+
+void ct_workers_reset(struct ct_quantizer *quantizer);
+
+/* CT_FORMAT with the first bad row, or what a worker failed with. */
+CT_MUST_CHECK enum ct_status ct_workers_check(const struct ct_quantizer *quantizer,
+                                              const struct ct_source *matrix, struct ct_error *err);
+
+/* A row's own codebook, and worker->coder for it. worker->w holds the row, whose largest |w| is
+ * extreme. CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_worker_learn(struct ct_worker *worker, const struct ct_pass *pass,
+                                             double extreme, struct ct_codebook *codebook);
+
+#endif
