@@ -130,6 +130,16 @@ void ct_model_file_prefetch(const struct ct_model_file *file)
     }
 }
 
+void ct_model_file_forget(const struct ct_model_file *file, const struct ct_weight *weight)
+{
+    (void)file; /* mapped from a file, whichever the form: the pages lose nothing */
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)weight->tensor.data + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)weight->tensor.data + weight->tensor.n_bytes) & ~(page - 1);
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 int ct_model_file_n_clustered(const struct ct_model_file *file)
 {
     return file->clustered_names.n_entries;

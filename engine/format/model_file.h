@@ -80,4 +80,8 @@ size_t ct_model_file_n_bytes(const struct ct_model_file *file);
 /* Asks the system to start reading all tensors from disk: a hint, for who will use them all. */
 void ct_model_file_prefetch(const struct ct_model_file *file);
 
+/* Gives the memory of a weight's pages back; they are read again when touched. For who passes over
+ * a large model once, tensor after tensor. */
+void ct_model_file_forget(const struct ct_model_file *file, const struct ct_weight *weight);
+
 #endif
