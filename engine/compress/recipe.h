@@ -1,0 +1,45 @@
+/* Compressing a whole model: what becomes of each tensor, in what order, and the directory that
+ * comes out.
+ *
+ *   matrices [n, k]    clustered (or their blocks kept)       engine/compress/quantize.h
+ *   everything else    copied as it is                        norms and other small tensors
+ *   config.json, tokenizer.json, ...                          engine/compress/sidecar.h
+ *
+ * The model's file is read through its mapping, tensor after tensor, and pages that are done with
+ * are given back, so that memory stays near the largest stored tensor, however large the model. The
+ * output appears whole or not at all (engine/format/model_writer.h). One thread calls. */
+#ifndef CT_COMPRESS_RECIPE_H
+#define CT_COMPRESS_RECIPE_H
+
+#include "engine/base/pool.h"
+#include "engine/compress/quantize.h"
+#include "engine/compress/report.h"
+#include "engine/format/model_file.h"
+
+#include <stdbool.h>
+
+/* The mean square of each of the k input features of matrix `name`, [k] and valid until the recipe
+ * has run; or NULL where it is not known, which counts all features alike. */
+typedef const float *ct_importance_fn(void *context, const char *name, int64_t k);
+
+/* Hears how far the work is, 0..1, and on which tensor; false cancels it. */
+typedef bool ct_recipe_progress(void *context, const char *name, double done);
+
+struct ct_recipe {
+    struct ct_quantize quantize;
+    bool keeps_blocks;
+    ct_importance_fn *importance; /* or NULL */
+    void *importance_context;
+    ct_recipe_progress *progress; /* or NULL */
+    void *progress_context;
+};
+
+/* Compresses `model` into the directory `path`. report is initialised here, and the caller's to
+ * free when CT_OK. CT_UNSUPPORTED (already clustered), CT_FORMAT (values that are not finite),
+ * CT_CANCELLED, and what model_writer.h says. */
+CT_MUST_CHECK enum ct_status ct_recipe_run(const struct ct_recipe *recipe,
+                                           const struct ct_model_file *model, struct ct_pool *pool,
+                                           const char *path, struct ct_report *report,
+                                           struct ct_error *err);
+
+#endif
