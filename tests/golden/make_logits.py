@@ -67,10 +67,8 @@ QUESTIONS = [
     "How do I reverse a list in Python?",
     "Tell me a joke.",
     "What does HTTP stand for?",
-    "What is the difference between a lake and a sea?",
     "How many legs does a spider have?",
     "Who painted the Mona Lisa?",
-    "What is gravity?",
 ]
 
 
@@ -245,14 +243,8 @@ def make_smollm2(path, wikitext):
         return tokenizer.encode(text).ids
 
     system = template.split("<|im_start|>system\n")[1].split("<|im_end|>")[0]
-    prompts = [
-        (p, encode(p))
-        for pair in zip(OPENINGS, [chat(question, system) for question in QUESTIONS])
-        for p in pair
-    ]
-    prompts += [
-        (p, encode(p)) for p in [chat(question, system) for question in QUESTIONS[len(OPENINGS) :]]
-    ]
+    chats = [chat(question, system) for question in QUESTIONS]
+    prompts = [(prompt, encode(prompt)) for pair in zip(OPENINGS, chats) for prompt in pair]
     manifest = {"made_by": versions(), "greedy": greedy_cases(model, prompts, 2, 20), "logits": []}
     for prompt, ids in prompts[:5]:
         logits = logits_of(model, ids)[-1]
