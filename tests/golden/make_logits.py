@@ -7,6 +7,8 @@ that the model files hold: block types are dequantised by the gguf package first
   fixture_logits.json, .bin   the fixture, from its directory and from its GGUF file
   smollm2_logits.json         SmolLM2-135M-Instruct Q4_1; with WIKITEXT also perplexity windows
 
+Logits are given twice: as they are, and with keys and values rounded to f16, which is how the engine
+keeps them: the first say how far that moves a model, the second hold everything else tightly.
 Continuations are as long as 64 tokens or up to an end token. One whose best token led the second best
 by less than MARGIN anywhere is left out: keys and values are kept in f16, and rounding could turn it.
 
@@ -51,6 +53,12 @@ OPENINGS = [
     "The mitochondria are",
     "SELECT name, age FROM",
     "A triangle has three",
+    "Roses are red,",
+    "1, 2, 4, 8, 16,",
+    "Water is made of",
+    "import numpy as np\n",
+    "<html>\n<head>\n",
+    "The days of the week are Monday,",
 ]
 QUESTIONS = [
     "What is the capital of France?",
@@ -69,6 +77,12 @@ QUESTIONS = [
     "What does HTTP stand for?",
     "How many legs does a spider have?",
     "Who painted the Mona Lisa?",
+    "What is gravity?",
+    "What is the chemical symbol for gold?",
+    "Who was the first person on the moon?",
+    "What is the opposite of hot?",
+    "Name a fruit that is yellow.",
+    "Which ocean is the largest?",
 ]
 
 
@@ -129,9 +143,18 @@ def gguf_model(path):
     return model.eval(), reader
 
 
+class HalfCache(transformers.DynamicCache):
+    """Keys and values rounded to f16, as the engine keeps them."""
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        return super().update(
+            key_states.half().float(), value_states.half().float(), *args, **kwargs
+        )
+
+
 @torch.no_grad()
-def logits_of(model, ids):
-    return model(torch.tensor([ids])).logits[0]
+def logits_of(model, ids, cache=None):
+    return model(torch.tensor([ids]), past_key_values=cache, use_cache=cache is not None).logits[0]
 
 
 @torch.no_grad()
@@ -203,10 +226,13 @@ def make_fixture():
     for path, model in models:
         entry = {"path": path, "logits": [], "greedy": greedy_cases(model, prompts, 2, 20)}
         for ids in sequences:
-            logits = logits_of(model, ids)
             n_rows = len(ids) if len(ids) == 7 else 1
-            entry["logits"].append({"tokens": ids, "n_rows": n_rows, "first_row": len(rows)})
-            rows += list(logits[-n_rows:].numpy())
+            case = {"tokens": ids, "n_rows": n_rows, "first_row": len(rows)}
+            rows += list(logits_of(model, ids)[-n_rows:].numpy())
+            case["first_row_kv_f16"] = len(rows)
+            rows += list(logits_of(model, ids, HalfCache())[-n_rows:].numpy())
+            entry["logits"].append(case)
+            print("f16 keys and values move logits by", np.abs(rows[-1] - rows[-1 - n_rows]).max())
         manifest["models"].append(entry)
     np.stack(rows).astype("<f4").tofile(HERE / "fixture_logits.bin")
     write_json("fixture_logits.json", manifest)
@@ -218,6 +244,10 @@ def fnv1a(ids):
     for byte in np.array(ids, "<i4").tobytes():
         value = (value ^ byte) * 0x100000001B3 % 2**64
     return f"{value:016x}"
+
+
+def rounded(tensor):
+    return np.round(tensor.double().numpy(), 5).tolist()
 
 
 def perplexity_windows(model, ids, n_windows, context=512):
@@ -247,15 +277,18 @@ def make_smollm2(path, wikitext):
     prompts = [(prompt, encode(prompt)) for pair in zip(OPENINGS, chats) for prompt in pair]
     manifest = {"made_by": versions(), "greedy": greedy_cases(model, prompts, 2, 20), "logits": []}
     for prompt, ids in prompts[:5]:
-        logits = logits_of(model, ids)[-1]
+        logits, logits_kv_f16 = logits_of(model, ids)[-1], logits_of(model, ids, HalfCache())[-1]
+        print("f16 keys and values move logits by", (logits - logits_kv_f16).abs().max().item())
         top = logits.topk(N_TOP)
         manifest["logits"].append(
             {
                 "prompt": prompt,
                 "tokens": ids,
-                "log_sum_exp": round(logits.logsumexp(0).item(), 5),
                 "top_ids": top.indices.tolist(),
-                "top_logits": [round(v, 5) for v in top.values.tolist()],
+                "top_logits": rounded(top.values),
+                "log_sum_exp": rounded(logits.logsumexp(0)),
+                "top_logits_kv_f16": rounded(logits_kv_f16[top.indices]),
+                "log_sum_exp_kv_f16": rounded(logits_kv_f16.logsumexp(0)),
             }
         )
     if wikitext:
