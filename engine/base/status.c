@@ -45,10 +45,15 @@ int ct_status_grpc(enum ct_status status)
     return find_row(status)->grpc;
 }
 
-static void mark_truncated(char *message, size_t capacity, int n_wanted)
+/* Marks a message that was cut, and makes what a file or a request put into it harmless to a
+ * terminal and to a line of a log: control characters become '?'. */
+static void finish_message(struct ct_error *err, int n_wanted)
 {
-    if (n_wanted >= (int)capacity)
-        memcpy(message + capacity - 4, "...", 4);
+    if (n_wanted >= (int)sizeof err->message)
+        memcpy(err->message + sizeof err->message - 4, "...", 4);
+    for (char *p = err->message; *p != '\0'; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
 }
 
 enum ct_status ct_error_set(struct ct_error *err, enum ct_status status, const char *fmt, ...)
@@ -60,7 +65,7 @@ enum ct_status ct_error_set(struct ct_error *err, enum ct_status status, const c
     va_start(args, fmt);
     int n = vsnprintf(err->message, sizeof err->message, fmt, args);
     va_end(args);
-    mark_truncated(err->message, sizeof err->message, n);
+    finish_message(err, n);
     return status;
 }
 
@@ -77,6 +82,6 @@ enum ct_status ct_error_prefix(struct ct_error *err, const char *fmt, ...)
     int n = snprintf(whole, sizeof whole, "%s: %s", prefix, err->message);
     memcpy(err->message, whole, sizeof err->message - 1);
     err->message[sizeof err->message - 1] = '\0';
-    mark_truncated(err->message, sizeof err->message, n);
+    finish_message(err, n);
     return err->status;
 }

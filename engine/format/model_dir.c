@@ -55,7 +55,7 @@ static enum ct_status open_shard(struct ct_model_file *file, const char *name, s
     return status;
 }
 
-/* The shards' names from weight_map, each once, in `names`. Sorting a copy of all finds them. */
+/* The shards' names from weight_map, each once, in order: the position of each is its shard's. */
 static enum ct_status list_shards(const json_t *map, struct ct_name_index *names,
                                   struct ct_error *err)
 {
@@ -73,8 +73,11 @@ static enum ct_status list_shards(const json_t *map, struct ct_name_index *names
     ct_name_index_sort(names);
     int n_unique = 0;
     for (int i = 0; i < names->n_entries; i++)
-        if (i == 0 || strcmp(names->entries[i].text, names->entries[n_unique - 1].text) != 0)
-            names->entries[n_unique++] = names->entries[i];
+        if (i == 0 || strcmp(names->entries[i].text, names->entries[n_unique - 1].text) != 0) {
+            names->entries[n_unique] = names->entries[i];
+            names->entries[n_unique].position = n_unique;
+            n_unique++;
+        }
     names->n_entries = n_unique;
     if (n_unique == 0 || n_unique > MAX_SHARDS)
         return ct_error_set(err, CT_FORMAT, "weight_map names %d files, expected 1..%d", n_unique,
@@ -92,12 +95,11 @@ static enum ct_status check_map(const struct ct_model_file *file, const struct c
     json_object_foreach((json_t *)map, tensor, shard)
     {
         const char *name = json_string_value(shard);
-        for (int i = 0; i < names->n_entries; i++)
-            if (strcmp(names->entries[i].text, name) == 0 &&
-                ct_safetensors_find(file->shards[i], tensor) == NULL)
-                return ct_error_set(err, CT_FORMAT,
-                                    "%s has no tensor %.64s, which weight_map puts there", name,
-                                    tensor);
+        int i = ct_name_index_find(names, name, strlen(name));
+        if (ct_safetensors_find(file->shards[i], tensor) == NULL)
+            return ct_error_set(err, CT_FORMAT,
+                                "%s has no tensor %.64s, which weight_map puts there", name,
+                                tensor);
     }
     for (int i = 0; i < file->n_shards; i++)
         n_tensors += (size_t)ct_safetensors_n_tensors(file->shards[i]);

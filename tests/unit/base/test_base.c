@@ -33,6 +33,8 @@ static void long_error_is_cut_visibly(void **state)
     assert_int_equal(ct_error_set(&err, CT_FORMAT, "%s", text), CT_FORMAT);
     assert_int_equal(strlen(err.message), sizeof err.message - 1);
     assert_string_equal(err.message + sizeof err.message - 4, "...");
+    ct_error_set(&err, CT_FORMAT, "dtype %s", "a\r\n\033[2J\x7f");
+    assert_string_equal(err.message, "dtype a???[2J?");
     ct_error_set(&err, CT_FORMAT, "tensor missing");
     assert_int_equal(ct_error_prefix(&err, "%s", "a.gguf"), CT_FORMAT);
     assert_string_equal(err.message, "a.gguf: tensor missing");
