@@ -28,7 +28,7 @@ static enum ct_status check_hparams(const struct ct_hparams *h, struct ct_error 
         {"intermediate_size", h->d_ff, 1, 262144},
         {"vocab_size", h->n_vocab, 1, 1 << 20},
         {"max_position_embeddings", h->context_tok, 1, 1 << 24},
-        {"bos_token_id", h->bos_id, -1, h->n_vocab - 1},
+        {"bos_token_id", h->bos_id, -1, (int64_t)h->n_vocab - 1},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
         if (ranges[i].value < ranges[i].low || ranges[i].value > ranges[i].high)
