@@ -5,6 +5,7 @@
  * one of them is drawn by the request's own seed: the same logits and seed give the same token
  * anywhere. The engine thread; scratch is the engine's. */
 #include "engine/base/rng.h"
+#include "engine/kernels/kernels.h"
 #include "engine/runtime/engine_internal.h"
 
 #include <math.h>
@@ -92,13 +93,24 @@ static const float *adjust(const struct ct_sampler *s, const float *logits)
     return changed;
 }
 
+/* The highest of n, the first among equals. The lanes let the compiler use vectors. */
 static int highest(const float *logits, int n)
 {
-    int best = 0;
-    for (int i = 1; i < n; i++)
-        if (logits[i] > logits[best])
-            best = i;
-    return best;
+    enum { LANES = 32 };
+    float peaks[LANES];
+    for (int j = 0; j < LANES; j++)
+        peaks[j] = logits[0];
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            peaks[j] = logits[i + j] > peaks[j] ? logits[i + j] : peaks[j];
+    for (; i < n; i++)
+        peaks[0] = logits[i] > peaks[0] ? logits[i] : peaks[0];
+    for (int j = 1; j < LANES; j++)
+        peaks[0] = peaks[j] > peaks[0] ? peaks[j] : peaks[0];
+    for (i = 0; i < n && logits[i] != peaks[0]; i++)
+        ;
+    return i < n ? i : 0;
 }
 
 /* A max-heap of ids by weight; among equals the lower id is above. */
@@ -122,8 +134,8 @@ static void sift_down(int32_t *heap, int n, int i, const float *weight)
     heap[i] = id;
 }
 
-/* Draws from the candidates that pass the cuts. weight [n] is exp((logit - max) / temperature), so
- * that the highest is 1; total is their sum. */
+/* Draws from the candidates that pass the cuts. weight [n] are probabilities; total is
+ * their sum. */
 static int draw_cut(struct ct_sampler *s, const float *weight, double total)
 {
     const int n = s->engine->info.n_vocab;
@@ -149,7 +161,7 @@ static int draw_cut(struct ct_sampler *s, const float *weight, double total)
     const double kept = has_top_k ? s->how.top_p * sum : INFINITY;
     int end = n;
     sum = 0;
-    while (end > first && sum < kept && (end == n || weight[heap[end - 1]] >= s->how.min_p))
+    while (end > first && sum < kept && (end == n || weight[heap[end - 1]] >= s->how.min_p * weight[heap[n - 1]]))
         sum += weight[heap[--end]];
 
     double target = ct_rng_uniform(&s->rng) * sum;
@@ -181,13 +193,13 @@ static int draw(struct ct_sampler *s, const float *logits)
 {
     const int n = s->engine->info.n_vocab;
     float *weight = s->engine->sampling + n;
-    const float peak = logits[highest(logits, n)];
     const float inverse = (float)(1 / s->how.temperature);
+    for (int i = 0; i < n; i++)
+        weight[i] = logits[i] * inverse;
+    ct_kernels()->softmax(weight, n);
     double total = 0;
-    for (int i = 0; i < n; i++) {
-        weight[i] = expf((logits[i] - peak) * inverse);
+    for (int i = 0; i < n; i++)
         total += weight[i];
-    }
     const bool is_cut =
         (s->how.top_k > 0 && s->how.top_k < n) || s->how.top_p < 1 || s->how.min_p > 0;
     return is_cut ? draw_cut(s, weight, total) : draw_any(s, weight, total);

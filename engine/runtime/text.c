@@ -1,12 +1,12 @@
 /* The text side of a model: where its tokenizer and chat template come from, and the engine's text
  * functions. A GGUF file holds both in its metadata; a directory has tokenizer.json, and the
  * template in tokenizer_config.json or chat_template.jinja. Any thread. */
+#include "engine/base/json_read.h"
 #include "engine/base/log.h"
 #include "engine/format/gguf.h"
 #include "engine/runtime/engine_internal.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,12 +92,13 @@ static enum ct_status read_tokenizer_config(struct ct_text *text, const char *di
         return CT_OK;
     if (status != CT_OK)
         return status;
-    json_error_t problem;
-    json_t *config = json_loadb(data, n_bytes, JSON_REJECT_DUPLICATES, &problem);
+    json_t *config = NULL;
+    status = ct_json_read(data, n_bytes, &config, err);
     free(data);
-    if (config == NULL)
-        return ct_error_set(err, CT_FORMAT, "tokenizer_config.json: line %d: %s", problem.line,
-                            problem.text);
+    if (status != CT_OK) {
+        ct_error_prefix(err, "tokenizer_config.json");
+        return status;
+    }
     text->wants_bos = json_is_true(json_object_get(config, "add_bos_token"));
     const json_t *source = json_object_get(config, "chat_template");
     if (json_is_string(source))

@@ -48,6 +48,12 @@ const char *ct_bpe_token_bytes(const struct ct_bpe *bpe, int id, size_t *n_bytes
     return bpe->tokens[id].bytes;
 }
 
+const char *ct_bpe_token_text(const struct ct_bpe *bpe, int id, size_t *n_bytes)
+{
+    *n_bytes = bpe->tokens[id].n_text;
+    return bpe->tokens[id].text;
+}
+
 static void put_id(struct encoder *enc, int32_t id)
 {
     if (enc->n_ids < enc->capacity)
