@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { N_ROUNDS = 200, MAX_WORKERS = 5 };
+enum { N_ROUNDS = 60, MAX_WORKERS = 5 };
 
 struct job {
     struct ct_pool *pool;
@@ -36,7 +36,7 @@ static void workers_see_each_other_behind_the_barrier(void **state)
         struct job job = {0};
         assert_int_equal(ct_pool_open(n, &job.pool), CT_OK);
         assert_int_equal(ct_pool_n_workers(job.pool), n);
-        for (int run = 0; run < 20; run++) {
+        for (int run = 0; run < 10; run++) {
             memset(job.values, 0, sizeof job.values);
             ct_pool_run(job.pool, exchange, &job);
             if (run % 5 == 0)
