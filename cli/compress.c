@@ -1,6 +1,7 @@
 /* centroid compress: a model in, the same model with clustered weights out. */
 #include "cli/cli.h"
 
+#include "cli/calibrate.h"
 #include "cli/progress.h"
 #include "engine/base/pool.h"
 #include "engine/compress/recipe.h"
@@ -17,7 +18,7 @@
 struct settings {
     int64_t bits, seed, n_threads;
     int scope, centroids, method;
-    const char *scale, *report_dir;
+    const char *scale, *report_dir, *calibration_text;
     bool has_offset, keeps_blocks, has_json, is_quiet, wants_help;
 };
 
@@ -172,16 +173,26 @@ static enum ct_status compress(const struct settings *s, struct ct_recipe *recip
     /* The report's place is tried before the work, not after it. */
     if (s->report_dir != NULL && mkdir(s->report_dir, 0777) != 0 && errno != EEXIST)
         return ct_error_set(err, CT_IO, "--report %s: %s", s->report_dir, strerror(errno));
-    enum ct_status status = ct_model_file_open(in, ct_family_gguf_names(), &model, err);
+    struct ct_calibration *calibration = NULL;
+    ct_progress_init(&progress, s->is_quiet);
+    enum ct_status status = CT_OK;
+    if (s->calibration_text != NULL) {
+        status = ct_calibration_open(in, s->calibration_text, n_threads, &progress, &is_cancelled,
+                                     &calibration, err);
+        recipe->importance = ct_calibration_importance;
+        recipe->importance_context = calibration;
+    }
+    if (status == CT_OK)
+        status = ct_model_file_open(in, ct_family_gguf_names(), &model, err);
     if (status == CT_OK && (status = ct_pool_open(n_threads, &pool)) != CT_OK)
         ct_error_set(err, status, "cannot start %d threads", n_threads);
     if (status == CT_OK) {
-        ct_progress_init(&progress, s->is_quiet);
         recipe->progress = on_progress;
         recipe->progress_context = &progress;
         status = ct_recipe_run(recipe, model, pool, out, &report, err);
-        ct_progress_finish(&progress);
     }
+    ct_progress_finish(&progress);
+    ct_calibration_close(calibration);
     ct_pool_close(pool);
     ct_model_file_close(model);
     if (status != CT_OK)
@@ -216,6 +227,11 @@ static const struct ct_option options[] = {
      "Take over Q4_0, Q4_1 and Q8_0 tensors of a GGUF file without loss, as linear codebooks with "
      "the blocks' own scales and offsets. Other matrices are clustered.",
      CT_OPTION_FLAG, &settings.keeps_blocks, 0, 0, NULL},
+    {"calibrate", "FILE",
+     "Run the model over this text first (its first 8192 tokens) and weigh errors by the mean "
+     "square "
+     "of each input feature there.",
+     CT_OPTION_TEXT, &settings.calibration_text, 0, 0, NULL},
     {"kmeans", "METHOD",
      "lloyd (the default) iterates from a good start; exact finds the best clusters by dynamic "
      "programming: slower, for a slightly lower error.",
