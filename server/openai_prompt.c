@@ -1,0 +1,242 @@
+/* The fields that hold the text: prompt in its four forms, and messages through the chat template.
+ */
+#include "server/json.h"
+#include "server/openai_request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Room for n_prompts prompts. */
+static enum ct_status open_prompts(struct ct_openai_reader *reader, size_t n_prompts)
+{
+    struct ct_request *request = reader->request;
+    if (n_prompts > CT_MAX_SEQUENCES)
+        return ct_refuse(reader->refusal, 400, "invalid_value", "prompt",
+                         "prompt: %zu prompts are more than %d", n_prompts, CT_MAX_SEQUENCES);
+    request->prompts = ct_arena_alloc(&request->arena, n_prompts * sizeof *request->prompts);
+    request->n_prompt_tok =
+        ct_arena_alloc(&request->arena, n_prompts * sizeof *request->n_prompt_tok);
+    return request->prompts && request->n_prompt_tok ? CT_OK : CT_MEMORY;
+}
+
+static enum ct_status refuse_length(struct ct_openai_reader *reader, const char *field,
+                                    size_t n_tokens)
+{
+    return ct_refuse(reader->refusal, 400, "context_length_exceeded", field,
+                     "%s: %zu tokens are more than the context of %d tokens", field, n_tokens,
+                     reader->model->info->context_tok);
+}
+
+static enum ct_status add_text(struct ct_openai_reader *reader, const char *field, const char *text,
+                               size_t n_bytes)
+{
+    struct ct_request *request = reader->request;
+    size_t context_tok = (size_t)reader->model->info->context_tok;
+    size_t capacity = n_bytes + 16 < context_tok ? n_bytes + 16 : context_tok;
+    size_t n_ids = 0;
+    int32_t *ids = ct_arena_alloc(&request->arena, capacity * sizeof *ids);
+    if (ids == NULL)
+        return CT_MEMORY;
+    enum ct_status status =
+        ct_engine_tokenize(reader->model->engine, text, n_bytes, true, ids, capacity, &n_ids);
+    if (status != CT_OK)
+        return status;
+    if (n_ids > capacity)
+        return refuse_length(reader, field, n_ids);
+    if (n_ids == 0)
+        return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
+    request->prompts[request->n_prompts] = ids;
+    request->n_prompt_tok[request->n_prompts++] = (int)n_ids;
+    return CT_OK;
+}
+
+static enum ct_status add_tokens(struct ct_openai_reader *reader, const char *field,
+                                 const json_t *array)
+{
+    struct ct_request *request = reader->request;
+    size_t n = json_array_size(array);
+    if (n == 0)
+        return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
+    if (n > (size_t)reader->model->info->context_tok)
+        return refuse_length(reader, field, n);
+    int32_t *ids = ct_arena_alloc(&request->arena, n * sizeof *ids);
+    if (ids == NULL)
+        return CT_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *value = json_array_get(array, i);
+        json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
+        if (id < 0 || id >= reader->model->info->n_vocab) {
+            char name[64], expected[64];
+            snprintf(name, sizeof name, "%.40s[%zu]", field, i);
+            snprintf(expected, sizeof expected, "a token id within 0..%d",
+                     reader->model->info->n_vocab - 1);
+            return ct_openai_refuse(reader, name, value, expected);
+        }
+        ids[i] = (int32_t)id;
+    }
+    request->prompts[request->n_prompts] = ids;
+    request->n_prompt_tok[request->n_prompts++] = (int)n;
+    return CT_OK;
+}
+
+enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const json_t *value)
+{
+    const json_t *first = json_array_get(value, 0);
+    bool is_single = json_is_string(value) || json_is_integer(first);
+    if (!is_single && !json_is_string(first) && !json_is_array(first))
+        return ct_openai_refuse(
+            reader, "prompt", value,
+            "a string, token ids, or a non-empty array of strings or of arrays of token ids");
+    enum ct_status status = open_prompts(reader, is_single ? 1 : json_array_size(value));
+    if (status != CT_OK)
+        return status;
+    if (json_is_string(value))
+        return add_text(reader, "prompt", json_string_value(value), json_string_length(value));
+    if (is_single)
+        return add_tokens(reader, "prompt", value);
+    for (size_t i = 0; i < json_array_size(value) && status == CT_OK; i++) {
+        const json_t *prompt = json_array_get(value, i);
+        char field[32];
+        snprintf(field, sizeof field, "prompt[%zu]", i);
+        if (json_is_string(first) && json_is_string(prompt))
+            status = add_text(reader, field, json_string_value(prompt), json_string_length(prompt));
+        else if (json_is_array(first) && json_is_array(prompt))
+            status = add_tokens(reader, field, prompt);
+        else
+            status = ct_openai_refuse(reader, field, prompt, "of the same kind as prompt[0]");
+    }
+    return status;
+}
+
+/* ---- messages
+ * -------------------------------------------------------------------------------------- */
+
+/* [{"type": "text", "text": "..."}], the texts one after the other. */
+static enum ct_status read_parts(struct ct_openai_reader *reader, const char *name,
+                                 const json_t *parts, struct ct_message *message)
+{
+    size_t n_parts = json_array_size(parts), n_bytes = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        const json_t *part = json_array_get(parts, i);
+        const json_t *type = json_object_get(part, "type"), *text = json_object_get(part, "text");
+        char field[80];
+        snprintf(field, sizeof field, "%.40s[%zu]", name, i);
+        if (!json_is_object(part))
+            return ct_openai_refuse(reader, field, part, "an object");
+        snprintf(field, sizeof field, "%.40s[%zu].type", name, i);
+        if (!json_is_string(type) || strcmp(json_string_value(type), "text") != 0)
+            return ct_refuse(reader->refusal, 400, "unsupported_value", field,
+                             "%s: only parts of type \"text\" are supported", field);
+        snprintf(field, sizeof field, "%.40s[%zu].text", name, i);
+        if (!json_is_string(text) || json_object_size(part) != 2)
+            return ct_refuse(reader->refusal, 400, "invalid_value", field,
+                             "%s: a part is a type and a string, no more", field);
+        n_bytes += json_string_length(text);
+    }
+    char *content = ct_arena_alloc(&reader->request->arena, n_bytes + 1);
+    if (content == NULL)
+        return CT_MEMORY;
+    message->content = content;
+    message->n_bytes = n_bytes;
+    for (size_t i = 0; i < n_parts; i++) {
+        const json_t *text = json_object_get(json_array_get(parts, i), "text");
+        memcpy(content, json_string_value(text), json_string_length(text));
+        content += json_string_length(text);
+    }
+    return CT_OK;
+}
+
+/* The other members of a message ask for nothing where they are null or empty. */
+static enum ct_status check_members(struct ct_openai_reader *reader, size_t i, const json_t *object)
+{
+    static const char *const optional[] = {"name", "refusal", "audio", "function_call",
+                                           "tool_calls"};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        char field[80];
+        snprintf(field, sizeof field, "messages[%zu].%.40s", i, key);
+        if (strcmp(key, "role") == 0 || strcmp(key, "content") == 0)
+            continue;
+        size_t k = 0;
+        while (k < sizeof optional / sizeof optional[0] && strcmp(optional[k], key) != 0)
+            k++;
+        if (k == sizeof optional / sizeof optional[0])
+            return ct_refuse(reader->refusal, 400, "unknown_field", field,
+                             "%s: there is no such field", field);
+        bool is_empty =
+            json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0);
+        if (!is_empty)
+            return ct_refuse(reader->refusal, 400, "unsupported_value", field,
+                             "%s: is not supported", field);
+    }
+    return CT_OK;
+}
+
+static enum ct_status read_message(struct ct_openai_reader *reader, size_t i, const json_t *object,
+                                   struct ct_message *message)
+{
+    /* "developer" is OpenAI's newer name for what models know as the system's message. */
+    static const char *const roles[][2] = {{"system", "system"},
+                                           {"developer", "system"},
+                                           {"user", "user"},
+                                           {"assistant", "assistant"}};
+    char field[64];
+    snprintf(field, sizeof field, "messages[%zu]", i);
+    if (!json_is_object(object))
+        return ct_openai_refuse(reader, field, object, "an object");
+    enum ct_status status = check_members(reader, i, object);
+    if (status != CT_OK)
+        return status;
+    const json_t *role = json_object_get(object, "role"),
+                 *content = json_object_get(object, "content");
+    snprintf(field, sizeof field, "messages[%zu].role", i);
+    message->role = NULL;
+    for (size_t r = 0; r < 4 && json_is_string(role); r++)
+        if (strcmp(json_string_value(role), roles[r][0]) == 0)
+            message->role = roles[r][1];
+    if (message->role == NULL)
+        return role ? ct_openai_refuse(reader, field, role, "system, developer, user or assistant")
+                    : ct_refuse(reader->refusal, 400, "missing_field", field, "%s: is required",
+                                field);
+    snprintf(field, sizeof field, "messages[%zu].content", i);
+    if (json_is_array(content))
+        return read_parts(reader, field, content, message);
+    if (!json_is_string(content))
+        return content
+                   ? ct_openai_refuse(reader, field, content, "a string or an array of text parts")
+                   : ct_refuse(reader->refusal, 400, "missing_field", field, "%s: is required",
+                               field);
+    message->content = json_string_value(content); /* lives as long as the body's tree */
+    message->n_bytes = json_string_length(content);
+    return CT_OK;
+}
+
+enum ct_status ct_openai_read_messages(struct ct_openai_reader *reader, const json_t *value)
+{
+    size_t n = json_array_size(value);
+    if (n == 0)
+        return ct_openai_refuse(reader, "messages", value, "a non-empty array");
+    struct ct_message *messages = ct_arena_alloc(&reader->request->arena, n * sizeof *messages);
+    if (messages == NULL)
+        return CT_MEMORY;
+    enum ct_status status = open_prompts(reader, 1);
+    for (size_t i = 0; i < n && status == CT_OK; i++)
+        status = read_message(reader, i, json_array_get(value, i), &messages[i]);
+    if (status != CT_OK)
+        return status;
+
+    char *text = NULL;
+    size_t n_bytes = 0;
+    struct ct_error err = {0};
+    status = ct_engine_chat(reader->model->engine, messages, n, &text, &n_bytes, &err);
+    if (status == CT_OK)
+        status = add_text(reader, "messages", text, n_bytes);
+    else if (status != CT_MEMORY)
+        status = ct_refuse(reader->refusal, 400, "invalid_value", "messages", "messages: %s",
+                           err.message);
+    free(text);
+    return status;
+}

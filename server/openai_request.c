@@ -1,0 +1,403 @@
+#include "server/openai_request.h"
+
+#include "server/json.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COMPLETION = 1, CHAT = 2, BOTH = 3 };
+enum kind { KIND_READ, KIND_INT, KIND_NUMBER, KIND_BOOL, KIND_TEXT, KIND_NEUTRAL };
+
+typedef enum ct_status reader_fn(struct ct_openai_reader *reader, const json_t *value);
+
+struct field {
+    const char *name;
+    int where;
+    enum kind kind;
+    bool is_required;
+    double min, max;
+    size_t offset; /* of the member in struct ct_request */
+    reader_fn *read;
+    const char *values; /* JSON texts with | between them */
+};
+
+enum ct_status ct_openai_refuse(struct ct_openai_reader *reader, const char *field,
+                                const json_t *value, const char *expected)
+{
+    char quoted[48];
+    ct_json_quote(value, quoted);
+    return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: %s is not %s", field,
+                     quoted, expected);
+}
+
+/* A whole number within [min, max]. */
+static enum ct_status read_int(struct ct_openai_reader *reader, const char *field,
+                               const json_t *value, int64_t min, int64_t max, int64_t *out)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < min ||
+        json_integer_value(value) > max) {
+        char expected[96];
+        snprintf(expected, sizeof expected, "a whole number within %lld..%lld", (long long)min,
+                 (long long)max);
+        return ct_openai_refuse(reader, field, value, expected);
+    }
+    *out = json_integer_value(value);
+    return CT_OK;
+}
+
+static enum ct_status read_number(struct ct_openai_reader *reader, const char *field,
+                                  const json_t *value, double min, double max, double *out)
+{
+    if (!json_is_number(value) ||
+        !(json_number_value(value) >= min && json_number_value(value) <= max)) {
+        char expected[96];
+        snprintf(expected, sizeof expected, "a number within %.15g..%.15g", min, max);
+        return ct_openai_refuse(reader, field, value, expected);
+    }
+    *out = json_number_value(value);
+    return CT_OK;
+}
+
+/* ---- readers of single fields
+ * ---------------------------------------------------------------------- */
+
+static enum ct_status read_model(struct ct_openai_reader *reader, const json_t *value)
+{
+    if (!json_is_string(value))
+        return ct_openai_refuse(reader, "model", value, "a string");
+    if (strcmp(json_string_value(value), reader->model->name) != 0) {
+        char quoted[48];
+        ct_json_quote(value, quoted);
+        return ct_refuse(reader->refusal, 404, "model_not_found", "model",
+                         "model: %s does not exist; this server has \"%s\"", quoted,
+                         reader->model->name);
+    }
+    return CT_OK;
+}
+
+static enum ct_status read_stream_options(struct ct_openai_reader *reader, const json_t *value)
+{
+    if (!json_is_object(value))
+        return ct_openai_refuse(reader, "stream_options", value, "an object");
+    if (!reader->request->is_stream)
+        return ct_refuse(reader->refusal, 400, "invalid_value", "stream_options",
+                         "stream_options: only allowed where stream is true");
+    const char *key;
+    json_t *member;
+    json_object_foreach((json_t *)value, key, member)
+    {
+        char field[64];
+        snprintf(field, sizeof field, "stream_options.%.40s", key);
+        if (strcmp(key, "include_usage") == 0 && (json_is_boolean(member) || json_is_null(member)))
+            reader->request->has_usage = json_is_true(member);
+        else if (strcmp(key, "include_usage") == 0)
+            return ct_openai_refuse(reader, field, member, "true or false");
+        else if (strcmp(key, "include_obfuscation") != 0)
+            return ct_refuse(reader->refusal, 400, "unknown_field", field,
+                             "%s: there is no such field", field);
+        else if (!json_is_false(member) && !json_is_null(member))
+            return ct_openai_refuse(reader, field, member, "false; no other value is supported");
+    }
+    return CT_OK;
+}
+
+static enum ct_status read_seed(struct ct_openai_reader *reader, const json_t *value)
+{
+    int64_t seed = 0;
+    if (read_int(reader, "seed", value, INT64_MIN, INT64_MAX, &seed) != CT_OK)
+        return CT_INVALID;
+    reader->request->sampling.seed = (uint64_t)seed;
+    return CT_OK;
+}
+
+static enum ct_status read_stop_text(struct ct_openai_reader *reader, const char *field,
+                                     const json_t *value)
+{
+    struct ct_request *request = reader->request;
+    size_t n_bytes = json_is_string(value) ? json_string_length(value) : 0;
+    if (n_bytes == 0 || n_bytes > CT_MAX_STOP_BYTES) {
+        char expected[64];
+        snprintf(expected, sizeof expected, "a string of 1..%d bytes", CT_MAX_STOP_BYTES);
+        return ct_openai_refuse(reader, field, value, expected);
+    }
+    struct ct_stop_text *stop = &request->stops[request->n_stops++];
+    stop->n_bytes = n_bytes;
+    stop->bytes = ct_arena_text(&request->arena, json_string_value(value), n_bytes);
+    return stop->bytes ? CT_OK : CT_MEMORY;
+}
+
+static enum ct_status read_stop(struct ct_openai_reader *reader, const json_t *value)
+{
+    if (json_is_string(value))
+        return read_stop_text(reader, "stop", value);
+    if (!json_is_array(value))
+        return ct_openai_refuse(reader, "stop", value, "a string or an array of strings");
+    size_t n = json_array_size(value);
+    if (n > CT_MAX_STOPS)
+        return ct_refuse(reader->refusal, 400, "invalid_value", "stop",
+                         "stop: %zu strings are more than %d", n, CT_MAX_STOPS);
+    for (size_t i = 0; i < n; i++) {
+        char field[32];
+        snprintf(field, sizeof field, "stop[%zu]", i);
+        enum ct_status status = read_stop_text(reader, field, json_array_get(value, i));
+        if (status != CT_OK)
+            return status;
+    }
+    return CT_OK;
+}
+
+/* {"<token id>": -100..100} */
+static enum ct_status read_logit_bias(struct ct_openai_reader *reader, const json_t *value)
+{
+    enum { MAX_BIASES = 1024 };
+    struct ct_request *request = reader->request;
+    if (!json_is_object(value) || json_object_size(value) > MAX_BIASES)
+        return ct_openai_refuse(reader, "logit_bias", value, "an object of at most 1024 token ids");
+    size_t n = json_object_size(value);
+    int32_t *ids = ct_arena_alloc(&request->arena, n * sizeof *ids);
+    float *bias = ct_arena_alloc(&request->arena, n * sizeof *bias);
+    if (ids == NULL || bias == NULL)
+        return CT_MEMORY;
+    int i = 0;
+    const char *key;
+    json_t *member;
+    json_object_foreach((json_t *)value, key, member)
+    {
+        char field[64], *end = NULL;
+        snprintf(field, sizeof field, "logit_bias.%.40s", key);
+        bool is_digits = key[0] != '\0' && strspn(key, "0123456789") == strlen(key);
+        long id = is_digits && strlen(key) < 10 ? strtol(key, &end, 10) : -1;
+        if (id < 0 || id >= reader->model->info->n_vocab)
+            return ct_refuse(reader->refusal, 400, "invalid_value", field,
+                             "%s: not a token id within 0..%d", field,
+                             reader->model->info->n_vocab - 1);
+        double number = 0;
+        if (read_number(reader, field, member, -100, 100, &number) != CT_OK)
+            return CT_INVALID;
+        ids[i] = (int32_t)id;
+        bias[i++] = (float)number;
+    }
+    request->sampling.n_bias = i;
+    request->sampling.bias_ids = ids;
+    request->sampling.bias = bias;
+    return CT_OK;
+}
+
+/* Chat: a boolean. Completions: how many of the likeliest tokens to list. */
+static enum ct_status read_logprobs(struct ct_openai_reader *reader, const json_t *value)
+{
+    struct ct_request *request = reader->request;
+    if (request->kind == CT_REQUEST_CHAT) {
+        if (!json_is_boolean(value))
+            return ct_openai_refuse(reader, "logprobs", value, "true or false");
+        request->has_logprobs = json_is_true(value);
+        return CT_OK;
+    }
+    int64_t n = 0;
+    if (read_int(reader, "logprobs", value, 0, 5, &n) != CT_OK)
+        return CT_INVALID;
+    request->has_logprobs = true;
+    request->n_top_logprobs = (int)n;
+    return CT_OK;
+}
+
+static enum ct_status read_top_logprobs(struct ct_openai_reader *reader, const json_t *value)
+{
+    int64_t n = 0;
+    if (read_int(reader, "top_logprobs", value, 0, CT_MAX_TOP_LOGPROBS, &n) != CT_OK)
+        return CT_INVALID;
+    if (!reader->request->has_logprobs)
+        return ct_refuse(reader->refusal, 400, "invalid_value", "top_logprobs",
+                         "top_logprobs: only allowed where logprobs is true");
+    reader->request->n_top_logprobs = (int)n;
+    return CT_OK;
+}
+
+/* Only what asks for no more than n answers: choosing the best of more is not offered. */
+static enum ct_status read_best_of(struct ct_openai_reader *reader, const json_t *value)
+{
+    if (!json_is_integer(value) || json_integer_value(value) != reader->request->n_choices)
+        return ct_openai_refuse(reader, "best_of", value, "n; no other value is supported");
+    return CT_OK;
+}
+
+/* OpenAI keeps metadata with stored completions. Nothing is stored here, so a well-formed object
+ * has nothing to do. */
+static enum ct_status read_metadata(struct ct_openai_reader *reader, const json_t *value)
+{
+    if (!json_is_object(value) || json_object_size(value) > 16)
+        return ct_openai_refuse(reader, "metadata", value, "an object of at most 16 strings");
+    const char *key;
+    json_t *member;
+    json_object_foreach((json_t *)value, key, member)
+    {
+        char field[64];
+        snprintf(field, sizeof field, "metadata.%.40s", key);
+        if (!json_is_string(member) || json_string_length(member) > 512 || strlen(key) > 64)
+            return ct_openai_refuse(reader, field, member,
+                                    "a string of at most 512 bytes under a key of 64");
+    }
+    return CT_OK;
+}
+
+static enum ct_status read_prompt(struct ct_openai_reader *reader, const json_t *value)
+{
+    return ct_openai_read_prompt(reader, value);
+}
+
+static enum ct_status read_messages(struct ct_openai_reader *reader, const json_t *value)
+{
+    return ct_openai_read_messages(reader, value);
+}
+
+/* ---- the table
+ * ------------------------------------------------------------------------------------- */
+
+#define MEMBER(member) offsetof(struct ct_request, member)
+#define CT_FIELD_READ(name, where, required, reader)                                               \
+    {#name, where, KIND_READ, required, 0, 0, 0, read_##reader, NULL},
+#define CT_FIELD_INT(name, where, min, max, member)                                                \
+    {#name, where, KIND_INT, false, min, max, MEMBER(member), NULL, NULL},
+#define CT_FIELD_NUMBER(name, where, min, max, member)                                             \
+    {#name, where, KIND_NUMBER, false, min, max, MEMBER(member), NULL, NULL},
+#define CT_FIELD_BOOL(name, where, member)                                                         \
+    {#name, where, KIND_BOOL, false, 0, 0, MEMBER(member), NULL, NULL},
+#define CT_FIELD_TEXT(name, where) {#name, where, KIND_TEXT, false, 0, 0, 0, NULL, NULL},
+#define CT_FIELD_NEUTRAL(name, where, values)                                                      \
+    {#name, where, KIND_NEUTRAL, false, 0, 0, 0, NULL, values},
+static const struct field fields[] = {
+#include "server/openai_fields.def"
+};
+enum { N_FIELDS = sizeof fields / sizeof fields[0] };
+
+static enum ct_status read_neutral(struct ct_openai_reader *reader, const struct field *field,
+                                   const json_t *value)
+{
+    for (const char *p = field->values; *p != '\0';) {
+        size_t n = strcspn(p, "|");
+        json_t *neutral = json_loadb(p, n, JSON_DECODE_ANY, NULL);
+        bool is_equal = neutral != NULL && json_equal((json_t *)value, neutral);
+        json_decref(neutral);
+        if (is_equal)
+            return CT_OK;
+        p += n + (p[n] == '|');
+    }
+    char quoted[48];
+    ct_json_quote(value, quoted);
+    return ct_refuse(reader->refusal, 400, "unsupported_value", field->name,
+                     "%s: %s is not supported; only %s is", field->name, quoted, field->values);
+}
+
+static enum ct_status read_field(struct ct_openai_reader *reader, const struct field *field,
+                                 const json_t *value)
+{
+    void *member = (char *)reader->request + field->offset;
+    switch (field->kind) {
+    case KIND_READ:
+        return field->read(reader, value);
+    case KIND_INT: {
+        int64_t max = field->max > 0 ? (int64_t)field->max : reader->model->info->context_tok;
+        int64_t number = 0;
+        if (read_int(reader, field->name, value, (int64_t)field->min, max, &number) != CT_OK)
+            return CT_INVALID;
+        *(int *)member = (int)number;
+        return CT_OK;
+    }
+    case KIND_NUMBER:
+        return read_number(reader, field->name, value, field->min, field->max, member);
+    case KIND_BOOL:
+        if (!json_is_boolean(value))
+            return ct_openai_refuse(reader, field->name, value, "true or false");
+        *(bool *)member = json_is_true(value);
+        return CT_OK;
+    case KIND_TEXT:
+        return json_is_string(value) ? CT_OK
+                                     : ct_openai_refuse(reader, field->name, value, "a string");
+    case KIND_NEUTRAL:
+        return read_neutral(reader, field, value);
+    }
+    return CT_INTERNAL;
+}
+
+static enum ct_status check_names(struct ct_openai_reader *reader, const json_t *root, int where)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)root, key, value)
+    {
+        int i = 0;
+        while (i < N_FIELDS && ((fields[i].where & where) == 0 || strcmp(fields[i].name, key) != 0))
+            i++;
+        if (i == N_FIELDS)
+            return ct_refuse(reader->refusal, 400, "unknown_field", key,
+                             "%.64s: there is no such field", key);
+    }
+    return CT_OK;
+}
+
+/* Fields that limit each other, and defaults that depend on others. */
+static enum ct_status settle(struct ct_openai_reader *reader)
+{
+    struct ct_request *request = reader->request;
+    int context_tok = reader->model->info->context_tok;
+    int n_sequences = request->n_prompts * request->n_choices;
+    int limit = reader->model->max_in_flight < CT_MAX_SEQUENCES ? reader->model->max_in_flight
+                                                                : CT_MAX_SEQUENCES;
+    if (n_sequences > limit)
+        return ct_refuse(reader->refusal, 400, "invalid_value", "n",
+                         "n: %d prompts with %d answers each are more than the %d that one request "
+                         "may ask for",
+                         request->n_prompts, request->n_choices, limit);
+    if (request->max_completion_tokens > 0) {
+        if (request->max_tokens > 0 && request->max_tokens != request->max_completion_tokens)
+            return ct_refuse(reader->refusal, 400, "invalid_value", "max_tokens",
+                             "max_tokens: %d contradicts max_completion_tokens, %d",
+                             request->max_tokens, request->max_completion_tokens);
+        request->max_tokens = request->max_completion_tokens;
+    }
+    const char *field = request->kind == CT_REQUEST_CHAT ? "messages" : "prompt";
+    for (int p = 0; p < request->n_prompts; p++) {
+        int n_prompt = request->n_prompt_tok[p];
+        int n_wanted = request->max_tokens > 0 ? request->max_tokens : 1;
+        if (n_prompt + n_wanted > context_tok)
+            return ct_refuse(
+                reader->refusal, 400, "context_length_exceeded", field,
+                "%s: %d tokens and %d to generate are more than the context of %d tokens", field,
+                n_prompt, n_wanted, context_tok);
+    }
+    return CT_OK;
+}
+
+enum ct_status ct_openai_request_read(struct ct_request *request, const char *body, size_t n_bytes,
+                                      const struct ct_model *model, struct ct_refusal *refusal)
+{
+    struct ct_openai_reader reader = {.request = request, .model = model, .refusal = refusal};
+    int where = request->kind == CT_REQUEST_CHAT ? CHAT : COMPLETION;
+    json_t *root = ct_json_parse(body, n_bytes, refusal);
+    if (root == NULL)
+        return CT_INVALID;
+
+    enum ct_status status = check_names(&reader, root, where);
+    for (int i = 0; i < N_FIELDS && status == CT_OK; i++) {
+        const struct field *field = &fields[i];
+        const json_t *value = json_object_get(root, field->name);
+        if ((field->where & where) == 0)
+            continue;
+        if (value != NULL && !json_is_null(value))
+            status = read_field(&reader, field, value);
+        else if (field->is_required)
+            status = ct_refuse(refusal, 400, "missing_field", field->name, "%s: is required",
+                               field->name);
+    }
+    if (status == CT_OK)
+        status = settle(&reader);
+    if (status == CT_OK)
+        status = ct_request_arm(request, model);
+    if (status != CT_OK && status != CT_INVALID)
+        ct_refuse(refusal, ct_status_http(status), NULL, NULL, "%s", ct_status_text(status));
+    json_decref(root);
+    return status;
+}

@@ -1,0 +1,34 @@
+/* The body of an OpenAI completions or chat completions request -> struct ct_request.
+ *
+ * Every field of openai_fields.def is honoured or refused by name. A pure function of the body and
+ * the model: no sockets, no clock; any thread, so that a long prompt need not hold up the loop. */
+#ifndef CT_SERVER_OPENAI_REQUEST_H
+#define CT_SERVER_OPENAI_REQUEST_H
+
+#include "server/refusal.h"
+#include "server/request.h"
+
+#include <jansson.h>
+
+/* request is fresh from ct_request_open; after CT_OK its sequences are ready to be submitted. On
+ * any other status refusal says what to answer. */
+CT_MUST_CHECK enum ct_status ct_openai_request_read(struct ct_request *request, const char *body,
+                                                    size_t n_bytes, const struct ct_model *model,
+                                                    struct ct_refusal *refusal);
+
+/* What the fields' readers share. */
+struct ct_openai_reader {
+    struct ct_request *request;
+    const struct ct_model *model;
+    struct ct_refusal *refusal;
+};
+
+/* "FIELD: VALUE is not EXPECTED". */
+enum ct_status ct_openai_refuse(struct ct_openai_reader *reader, const char *field,
+                                const json_t *value, const char *expected);
+
+/* openai_prompt.c: the fields that hold the text. */
+enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const json_t *value);
+enum ct_status ct_openai_read_messages(struct ct_openai_reader *reader, const json_t *value);
+
+#endif

@@ -1,0 +1,141 @@
+/* One request for text, whatever the protocol it came by, and the sequences that answer it.
+ *
+ *   api_*.c builds it -> batcher.c admits it and runs its sequences -> reply.c writes what comes
+ * out
+ *
+ *   sequence:  WAITING -> PREFILL -> DECODE -> DONE           (a cancel leads to DONE from
+ * everywhere)
+ *
+ * Owners: the loop thread owns a request until it submits it and again once the batcher has handed
+ * it back as finished. In between the engine thread owns the part of each sequence that is marked
+ * so, the ring carries records from it to the loop thread, and `stop_status` is how the loop thread
+ * says: no more. */
+#ifndef CT_SERVER_REQUEST_H
+#define CT_SERVER_REQUEST_H
+
+#include "engine/base/arena.h"
+#include "engine/engine.h"
+#include "server/ring.h"
+#include "server/stop.h"
+
+#include <stdatomic.h>
+
+enum {
+    CT_MAX_STOPS = 16,
+    CT_MAX_STOP_BYTES = 1024,
+    CT_MAX_CHOICES = 8,    /* n */
+    CT_MAX_SEQUENCES = 64, /* prompts x n */
+    CT_MAX_TOP_LOGPROBS = 20,
+};
+
+/* The model that requests are checked against; immutable once the server is ready. */
+struct ct_model {
+    struct ct_engine *engine;
+    const struct ct_engine_info *info;
+    const char *name;       /* what clients call it */
+    int max_in_flight;      /* sequences running and waiting */
+    size_t max_token_bytes; /* the longest token's text */
+    int64_t created_s;      /* since 1970 */
+};
+
+enum ct_request_kind { CT_REQUEST_COMPLETION, CT_REQUEST_CHAT };
+enum ct_phase { CT_PHASE_WAITING, CT_PHASE_PREFILL, CT_PHASE_DECODE, CT_PHASE_DONE };
+enum ct_finish { CT_FINISH_NONE, CT_FINISH_STOP, CT_FINISH_LENGTH };
+
+/* A token and the natural log of its probability. */
+struct ct_logprob {
+    int32_t token;
+    float logprob;
+};
+
+/* What stands in a sequence's ring in front of n_top struct ct_logprob and n_text bytes of text. */
+struct ct_record {
+    uint32_t n_text;
+    int32_t n_top;
+    struct ct_logprob chosen; /* token -1: text only */
+};
+
+struct ct_sequence {
+    /* set before the request is submitted */
+    struct ct_request *request;
+    const int32_t *prompt; /* [n_prompt] */
+    int n_prompt;
+    int max_tokens; /* to generate, at least 1 */
+    uint64_t seed;
+
+    /* the engine thread's until the request is finished */
+    enum ct_phase phase;
+    struct ct_session *session;
+    struct ct_sampler *sampler;
+    struct ct_sequence *next; /* in a list of the batcher */
+    int n_evaluated;          /* of the prompt */
+    int32_t last_token;       /* sampled, not yet evaluated */
+    int n_generated;
+    struct ct_detokenizer detokenizer;
+    struct ct_stop stop;
+    enum ct_finish finish;
+    struct ct_error error; /* status CT_OK: it ended by itself */
+    struct ct_cost prefill, decode;
+    uint64_t admitted_ns, first_ns, done_ns; /* 0: never */
+
+    /* between the two */
+    struct ct_ring ring;
+    size_t reserve;         /* ring bytes that one step can need at most */
+    atomic_bool is_stalled; /* the ring had no room: whoever reads from it kicks the batcher */
+};
+
+struct ct_request {
+    struct ct_arena arena; /* everything that the request points to */
+    enum ct_request_kind kind;
+    char id[40]; /* "chatcmpl-..." */
+    int64_t created_s;
+
+    bool is_stream;
+    bool has_usage; /* stream_options.include_usage */
+    bool has_logprobs;
+    int n_top_logprobs;
+    int n_choices;             /* for each prompt */
+    int max_tokens;            /* 0: not said */
+    int max_completion_tokens; /* its other name; 0: not said */
+    struct ct_sampling sampling;
+    struct ct_stop_text stops[CT_MAX_STOPS];
+    int n_stops;
+
+    int n_prompts;
+    const int32_t **prompts;       /* [n_prompts], tokens */
+    int *n_prompt_tok;             /* [n_prompts] */
+    struct ct_sequence *sequences; /* [n_sequences], prompt p's choice c at p * n_choices + c */
+    int n_sequences;
+
+    uint64_t received_ns;
+    uint64_t deadline_ns;   /* 0: none */
+    atomic_int stop_status; /* an enum ct_status other than CT_OK ends it within one step */
+    void *owner;            /* the loop thread's; NULL once nobody waits for the answer */
+
+    /* the batcher's, under its lock */
+    struct ct_request *next_ready;
+    bool is_ready;
+    int n_running; /* sequences not yet handed back */
+};
+
+/* NULL when memory is short. */
+struct ct_request *ct_request_open(enum ct_request_kind kind);
+void ct_request_close(struct ct_request *request);
+
+/* Makes the sequences once prompts, n_choices, stops and sampling are known. CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_request_arm(struct ct_request *request,
+                                            const struct ct_model *model);
+
+/* What the whole request cost, once it is finished. Times in nanoseconds: until the first sequence
+ * was admitted, until the last first token, and until the end. */
+struct ct_ledger {
+    uint64_t queue_ns, prefill_ns, decode_ns;
+    struct ct_cost prefill, decode;
+    int64_t n_prompt_tok, n_generated_tok;
+};
+void ct_request_ledger(const struct ct_request *request, struct ct_ledger *ledger);
+
+/* n_hex random hexadecimal digits and a NUL. Loop thread. */
+void ct_random_hex(char *out, int n_hex);
+
+#endif
