@@ -1,0 +1,100 @@
+#include "server/http_peer.h"
+
+#include "engine/base/log.h"
+#include "server/server.h"
+
+#include <stdlib.h>
+
+static void on_deadline(uv_timer_t *timer)
+{
+    ct_peer_expire(timer->data);
+}
+
+void ct_peer_move(struct ct_http *http, struct ct_peer *peer, struct ct_peer_list *list)
+{
+    struct ct_peer_list *old = peer->list;
+    if (old != NULL) {
+        *(peer->prev ? &peer->prev->next : &old->first) = peer->next;
+        *(peer->next ? &peer->next->prev : &old->last) = peer->prev;
+    }
+    peer->list = list;
+    if (list == NULL)
+        return;
+    peer->deadline_ms = uv_now(http->loop) + list->limit_ms;
+    peer->next = NULL;
+    peer->prev = list->last;
+    *(list->last ? &list->last->next : &list->first) = peer;
+    list->last = peer;
+    /* An earlier deadline than the timer's can only be that of a list that was empty. */
+    if (list->first == peer && (!uv_is_active((uv_handle_t *)&http->deadline_timer) ||
+                                uv_timer_get_due_in(&http->deadline_timer) > list->limit_ms))
+        uv_timer_start(&http->deadline_timer, on_deadline, list->limit_ms, 0);
+}
+
+void ct_peer_expire(struct ct_http *http)
+{
+    struct ct_peer_list *lists[] = {&http->heads, &http->bodies};
+    uint64_t now_ms = uv_now(http->loop), next_ms = UINT64_MAX;
+    for (int i = 0; i < 2; i++) {
+        while (lists[i]->first != NULL && lists[i]->first->deadline_ms <= now_ms) {
+            struct ct_peer *peer = lists[i]->first;
+            ct_peer_move(http, peer, NULL);
+            /* The daemon sees the end of the stream and closes. */
+            shutdown(peer->fd, SHUT_RDWR);
+        }
+        if (lists[i]->first != NULL && lists[i]->first->deadline_ms < next_ms)
+            next_ms = lists[i]->first->deadline_ms;
+    }
+    if (next_ms != UINT64_MAX)
+        uv_timer_start(&http->deadline_timer, on_deadline, next_ms - now_ms, 0);
+}
+
+/* ---- watch
+ * ----------------------------------------------------------------------------------------- */
+
+/* Lives until libuv has closed the handle, which may be after the exchange. */
+struct ct_watch {
+    uv_poll_t poll;
+    struct ct_exchange *exchange;
+};
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+/* UV_DISCONNECT is the peer's FIN, also behind requests that it has pipelined; a negative status
+ * its RST. */
+static void on_watch(uv_poll_t *poll, int status, int events)
+{
+    struct ct_watch *watch = poll->data;
+    if (status >= 0 && (events & UV_DISCONNECT) == 0)
+        return;
+    struct ct_http *http = watch->exchange->http;
+    ct_exchange_abort(watch->exchange);
+    ct_http_run(http);
+}
+
+enum ct_status ct_watch_start(struct ct_exchange *exchange)
+{
+    struct ct_watch *watch = calloc(1, sizeof *watch);
+    if (watch == NULL)
+        return CT_MEMORY;
+    if (uv_poll_init(exchange->http->loop, &watch->poll, exchange->peer->fd) != 0) {
+        free(watch);
+        return CT_IO;
+    }
+    watch->poll.data = watch;
+    watch->exchange = exchange;
+    exchange->watch = watch;
+    return uv_poll_start(&watch->poll, UV_DISCONNECT, on_watch) == 0 ? CT_OK : CT_IO;
+}
+
+void ct_watch_stop(struct ct_exchange *exchange)
+{
+    if (exchange->watch == NULL)
+        return;
+    uv_poll_stop(&exchange->watch->poll);
+    uv_close((uv_handle_t *)&exchange->watch->poll, on_watch_closed);
+    exchange->watch = NULL;
+}

@@ -1,0 +1,39 @@
+/* Counters and histograms, written as Prometheus text. Loop thread; what the engine thread counts
+ * comes from ct_batcher_stats. */
+#ifndef CT_SERVER_METRICS_H
+#define CT_SERVER_METRICS_H
+
+#include "server/batcher.h"
+#include "server/buffer.h"
+#include "server/router.h"
+
+enum { CT_MAX_BUCKETS = 16, CT_N_STATUS_CODES = 600 };
+
+struct ct_histogram {
+    const double *bounds; /* [n_bounds], upper, rising; +Inf follows by itself */
+    int n_bounds;
+    uint64_t counts[CT_MAX_BUCKETS + 1];
+    double sum;
+};
+
+struct ct_metrics {
+    /* answers by route (the last: no route) and status code */
+    uint64_t n_answers[CT_N_ROUTES + 1][CT_N_STATUS_CODES];
+    uint64_t n_cancelled;
+    uint64_t n_prompt_tok, n_generated_tok;
+    double prefill_j, decode_j; /* joules */
+    struct ct_histogram queue_s, first_token_s, token_s, request_s;
+    double start_s; /* of this process, since 1970 */
+};
+
+void ct_metrics_init(struct ct_metrics *metrics);
+
+/* A request is over; is_cancelled: without an answer. */
+void ct_metrics_add(struct ct_metrics *metrics, const struct ct_request *request,
+                    bool is_cancelled);
+
+/* stats: NULL before the model is loaded. */
+void ct_metrics_write(const struct ct_metrics *metrics, const struct ct_batcher_stats *stats,
+                      const struct ct_model *model, int n_connections, struct ct_buffer *out);
+
+#endif
