@@ -173,27 +173,31 @@ static void add_slice(struct ct_batcher *b, int *n_slices, struct ct_sequence *s
     b->slices[(*n_slices)++] = ct_sequence_slice(sequence, n_tokens);
 }
 
+static struct ct_sequence *in_turn(const struct ct_batcher *b, int i)
+{
+    return b->running[(b->cursor + i) % b->n_running];
+}
+
 /* Chooses the next step: first a token of each sequence that decodes, then the prompts share what
- * is left of the step. While somebody decodes, prompts get a quarter of a full step, so that a long
- * prompt does not hold up everybody's next token. Returns the number of slices. */
+ * is left of the step. While somebody decodes, prompts get a quarter of a full step: they are sure
+ * of it, and a long one does not hold up everybody's next token. Returns the number of slices. */
 static int gather(struct ct_batcher *b)
 {
-    int n_slices = 0, budget = b->info->max_step_tok, n_prefill = 0;
-    for (int i = 0; i < b->n_running; i++) {
-        struct ct_sequence *sequence = b->running[(b->cursor + i) % b->n_running];
-        if (sequence->phase == CT_PHASE_PREFILL) {
-            n_prefill++;
-        } else if (budget > 0 && ct_sequence_has_room(sequence)) {
+    int n_slices = 0, n_prefill = 0, max_tok = b->info->max_step_tok;
+    for (int i = 0; i < b->n_running; i++)
+        n_prefill += b->running[i]->phase == CT_PHASE_PREFILL;
+    int quarter = max_tok / 4 > MIN_CHUNK_TOK ? max_tok / 4 : MIN_CHUNK_TOK;
+    if (quarter > (max_tok + 1) / 2)
+        quarter = (max_tok + 1) / 2;
+    int n_decode_max = n_prefill > 0 ? max_tok - quarter : max_tok;
+    for (int i = 0; i < b->n_running && n_slices < n_decode_max; i++) {
+        struct ct_sequence *sequence = in_turn(b, i);
+        if (sequence->phase == CT_PHASE_DECODE && ct_sequence_has_room(sequence))
             add_slice(b, &n_slices, sequence, 1);
-            budget--;
-        }
     }
-    int quarter =
-        b->info->max_step_tok / 4 > MIN_CHUNK_TOK ? b->info->max_step_tok / 4 : MIN_CHUNK_TOK;
-    if (n_slices > 0 && budget > quarter)
-        budget = quarter;
+    int budget = n_slices > 0 ? quarter : max_tok;
     for (int i = 0; i < b->n_running && n_prefill > 0 && budget > 0; i++) {
-        struct ct_sequence *sequence = b->running[(b->cursor + i) % b->n_running];
+        struct ct_sequence *sequence = in_turn(b, i);
         if (sequence->phase != CT_PHASE_PREFILL)
             continue;
         int share = budget / n_prefill > MIN_CHUNK_TOK ? budget / n_prefill : MIN_CHUNK_TOK;
@@ -206,7 +210,7 @@ static int gather(struct ct_batcher *b)
         add_slice(b, &n_slices, sequence, n_tokens);
         budget -= n_tokens;
     }
-    b->cursor = b->n_running > 0 ? (b->cursor + 1) % b->n_running : 0;
+    b->cursor = b->n_running > 0 ? (b->cursor + n_slices) % b->n_running : 0;
     return n_slices;
 }
 

@@ -85,7 +85,7 @@ static void blame(const char *text, size_t n_bytes, const json_error_t *error,
     struct scan seen;
     struct ct_refusal ignored;
     if (scan(text, text + (at < n_bytes ? at : n_bytes), &seen, &ignored) != CT_OK ||
-        seen.key == NULL || seen.n_key > 64 || seen.value == NULL) {
+        seen.key == NULL || seen.n_key > 64) {
         ct_refuse(refusal, 400, "invalid_json", NULL,
                   "the body is not JSON: %s (line %d, column %d)", error->text, error->line,
                   error->column);
@@ -93,7 +93,7 @@ static void blame(const char *text, size_t n_bytes, const json_error_t *error,
     }
     const char *end = text + n_bytes;
     size_t n_value = 0;
-    while (seen.value + n_value < end && n_value < 40 &&
+    while (seen.value != NULL && seen.value + n_value < end && n_value < 40 &&
            strchr(",}]", seen.value[n_value]) == NULL && !is_space(seen.value[n_value]))
         n_value++;
     char key[65];
