@@ -58,7 +58,8 @@ static inline int64_t ct_clustered_groups(const struct ct_clustered *w)
     return (w->k + w->group - 1) / w->group;
 }
 
-/* Bytes of each part, and of the whole (index + codebook of its own + scale + offset). */
+/* Bytes of each part, and of the whole (index, scale, offset, and the codebook though it may be
+ * shared). */
 size_t ct_clustered_index_bytes(const struct ct_clustered *w);
 size_t ct_clustered_scale_bytes(const struct ct_clustered *w);
 size_t ct_clustered_n_bytes(const struct ct_clustered *w);

@@ -211,8 +211,10 @@ static enum ct_status read_metadata(struct ct_gguf *gguf, struct reader *r, size
         if (status != CT_OK)
             return status;
         status = take_value(r, &gguf->entries[i]);
-        if (status != CT_OK)
-            return ct_error_prefix(r->err, "metadata %.*s", (int)key.n_bytes, key.data);
+        if (status != CT_OK) {
+            ct_error_prefix(r->err, "metadata %.*s", (int)key.n_bytes, key.data);
+            return status;
+        }
         ct_name_index_add(&gguf->keys, key.data, key.n_bytes);
     }
     const struct ct_name_entry *twice = ct_name_index_sort(&gguf->keys);
@@ -350,8 +352,10 @@ static enum ct_status read_tensors(struct ct_gguf *gguf, struct reader *r, size_
         if (tensor->name == NULL)
             return ct_error_set(r->err, CT_MEMORY, "no memory for tensor names");
         status = take_tensor(r, alignment, tensor, &offset);
-        if (status != CT_OK)
-            return ct_error_prefix(r->err, "tensor %s", tensor->name);
+        if (status != CT_OK) {
+            ct_error_prefix(r->err, "tensor %s", tensor->name);
+            return status;
+        }
         status = place_tensor(r, alignment, offset, tensor, &end);
         if (status != CT_OK)
             return status;

@@ -370,7 +370,9 @@ static enum ct_status json_quantization(const json_t *config, struct ct_hparams 
     if (status == CT_OK && (h->clustered.bits < 2 || h->clustered.bits > 8))
         return ct_error_set(err, CT_FORMAT, "quantization_config.bits is %d, expected 2..8",
                             h->clustered.bits);
-    return status == CT_OK ? CT_OK : ct_error_prefix(err, "quantization_config");
+    if (status != CT_OK)
+        ct_error_prefix(err, "quantization_config");
+    return status;
 }
 
 static enum ct_status json_shape(const json_t *config, struct ct_hparams *h, struct ct_error *err)

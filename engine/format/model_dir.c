@@ -32,7 +32,9 @@ static enum ct_status read_json(const char *dir, const char *name, json_t **out,
     if (status == CT_OK)
         status = ct_json_read((const char *)mapping.data, mapping.n_bytes, out, err);
     ct_mapping_deinit(&mapping);
-    return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s", path);
+    if (status != CT_OK)
+        ct_error_prefix(err, "%s", path);
+    return status;
 }
 
 /* ---- shards --------------------------------------------------------------------------------- */

@@ -94,6 +94,10 @@ enum ct_status ct_model_gguf_read(struct ct_model_file *file, const struct ct_gg
         status = ct_error_set(err, CT_UNSUPPORTED, "architecture %.*s",
                               (int)(architecture.n_bytes < 32 ? architecture.n_bytes : 32),
                               architecture.data);
+    int64_t n_files = 1;
+    if (status == CT_OK && ct_gguf_int(file->gguf, "split.count", &n_files) == CT_OK && n_files > 1)
+        status =
+            ct_error_set(err, CT_UNSUPPORTED, "one of %" PRId64 " files of a split model", n_files);
     if (status == CT_OK)
         status = ct_hf_config_from_gguf(file->gguf, &file->hparams, err);
     int n_tensors = ct_gguf_n_tensors(file->gguf);
@@ -103,5 +107,7 @@ enum ct_status ct_model_gguf_read(struct ct_model_file *file, const struct ct_gg
         status = add_tensor(file, families->map, ct_gguf_tensor(file->gguf, i), err);
     if (status == CT_OK)
         status = ct_model_file_index(file, err);
-    return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s", file->path);
+    if (status != CT_OK)
+        ct_error_prefix(err, "%s", file->path);
+    return status;
 }

@@ -105,7 +105,9 @@ static enum ct_status read_tensor(struct ct_safetensors *file, const char *name,
         status = read_shape(json_object_get(entry, "shape"), tensor, err);
     if (status == CT_OK)
         status = read_offsets(json_object_get(entry, "data_offsets"), section, tensor, err);
-    return status == CT_OK ? CT_OK : ct_error_prefix(err, "tensor %s", tensor->name);
+    if (status != CT_OK)
+        ct_error_prefix(err, "tensor %s", tensor->name);
+    return status;
 }
 
 /* By place; an empty tensor comes before the one that starts where it is. */

@@ -54,8 +54,11 @@ static void write_gguf(const struct temp_dir *dir, const char *architecture, con
         {"llama.context_length", 64},      {"llama.attention.head_count_kv", 1},
     };
     enum { N_ENTRIES = sizeof entries / sizeof entries[0] };
-    put_header(&b, name == NULL ? 0 : 2, N_ENTRIES + 3);
-    put_text_entry(&b, "general.architecture", architecture);
+    bool is_split = strcmp(architecture, "split llama") == 0;
+    put_header(&b, name == NULL ? 0 : 2, N_ENTRIES + 3 + is_split);
+    if (is_split)
+        put_u32_entry(&b, "split.count", 2);
+    put_text_entry(&b, "general.architecture", is_split ? "llama" : architecture);
     put_f32_entry(&b, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     put_key(&b, "tokenizer.ggml.tokens", CT_GGUF_ARRAY);
     put_u32(&b, CT_GGUF_STRING);
@@ -122,6 +125,8 @@ static void test_gguf_that_is_refused(void **state)
     expect(dir, "m.gguf", CT_UNSUPPORTED, "rope_freqs.weight");
     write_gguf(dir, "mamba", "blk.0.ffn_up.weight", 16);
     expect(dir, "m.gguf", CT_UNSUPPORTED, "architecture mamba");
+    write_gguf(dir, "split llama", "blk.0.ffn_up.weight", 16);
+    expect(dir, "m.gguf", CT_UNSUPPORTED, "one of 2 files");
     write_gguf(dir, "llama", NULL, 0);
     expect(dir, "m.gguf", CT_FORMAT, "no tensors");
     assert_int_equal(temp_write_text(dir, "m.gguf", "text"), 0);
