@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { METHOD_AUTO, METHOD_LLOYD, METHOD_EXACT };
+
 struct settings {
     int64_t bits, seed, n_threads;
     int scope, centroids, method;
@@ -143,10 +145,13 @@ static enum ct_status make_recipe(const struct settings *s, struct ct_recipe *re
                      .scope = scopes[s->scope],
                      .has_offset = s->has_offset,
                      .has_float_centroids = s->centroids == 1,
-                     .method = s->method == 1 ? CT_KMEANS_EXACT : CT_KMEANS_LLOYD,
                      .seed = (uint64_t)s->seed},
         .keeps_blocks = s->keeps_blocks,
     };
+    /* Among integers, and once for a whole tensor, the best choice is also the fastest. */
+    bool is_exact_cheap = s->centroids != 1 && scopes[s->scope] != CT_SCOPE_ROW;
+    bool is_exact = s->method == METHOD_AUTO ? is_exact_cheap : s->method == METHOD_EXACT;
+    recipe->quantize.method = is_exact ? CT_KMEANS_EXACT : CT_KMEANS_LLOYD;
     enum ct_status status = parse_scale(s->scale, &recipe->quantize.group, err);
     if (status == CT_OK && s->has_offset && recipe->quantize.group == CT_GROUP_NONE)
         status = ct_error_set(err, CT_INVALID, "--offset needs a scale, but --scale is none");
@@ -233,11 +238,13 @@ static const struct ct_option options[] = {
      "of each input feature there.",
      CT_OPTION_TEXT, &settings.calibration_text, 0, 0, NULL},
     {"kmeans", "METHOD",
-     "lloyd (the default) iterates from a good start; exact finds the best clusters by dynamic "
-     "programming: slower, for a slightly lower error.",
-     CT_OPTION_CHOICE, &settings.method, 0, 0, "lloyd|exact"},
+     "lloyd iterates from a good start; exact finds the best clusters by dynamic programming. auto "
+     "(the default) is exact for int8 centroids of a tensor or the model, where it takes no "
+     "longer, "
+     "and lloyd elsewhere.",
+     CT_OPTION_CHOICE, &settings.method, 0, 0, "auto|lloyd|exact"},
     {"seed", "N",
-     "Seed of K-means' further starts. Default 1. With the same seed and options the result is the "
+     "Seed of Lloyd's further starts. Default 1. With the same seed and options the result is the "
      "same, whatever the number of threads.",
      CT_OPTION_INT, &settings.seed, 0, 9007199254740992.0, NULL},
     {"threads", "N", "Threads, 1 to 256. Default: one for each processor.", CT_OPTION_INT,

@@ -67,7 +67,7 @@ static double round_step(double high)
 
 struct axes {
     int last_layer;
-    double high; /* percent */
+    double low, high, step; /* percent */
 };
 
 static double x_of(const struct axes *axes, int layer)
@@ -78,16 +78,15 @@ static double x_of(const struct axes *axes, int layer)
 
 static double y_of(const struct axes *axes, double percent)
 {
-    return TOP + PLOT_HEIGHT * (1 - percent / axes->high);
+    return TOP + PLOT_HEIGHT * (axes->high - percent) / (axes->high - axes->low);
 }
 
 static void put_axes(FILE *file, const struct axes *axes)
 {
     char text[32];
-    double step = round_step(axes->high);
-    for (int i = 0; i * step <= axes->high * 1.0001; i++) {
-        double y = y_of(axes, i * step);
-        snprintf(text, sizeof text, "%g", i * step);
+    for (double at = axes->low; at <= axes->high + 0.001 * axes->step; at += axes->step) {
+        double y = y_of(axes, at);
+        snprintf(text, sizeof text, "%.4g", at);
         put_line(file, LEFT, y, LEFT + PLOT_WIDTH, y, "#ddd");
         put_label(file, LEFT - 8, y + 4, "end", text);
     }
@@ -130,22 +129,38 @@ static void put_series(FILE *file, const struct ct_report *report, const struct 
     put_label(file, LEFT + PLOT_WIDTH + 50, y, "start", name);
 }
 
+/* From zero, unless all errors are so much alike that their differences would not be seen. */
+static struct axes choose_axes(const struct ct_report *report)
+{
+    struct axes axes = {0, INFINITY, 0, 0};
+    char name[CT_KIND_TEXT];
+    for (int i = 0; i < report->n; i++) {
+        const struct ct_report_row *row = &report->rows[i];
+        int layer = ct_report_layer(row->name, name);
+        if (layer < 0 || row->treatment == CT_COPIED)
+            continue;
+        double percent = 100 * ct_report_error(row->sum_square, row->sum_error);
+        axes.last_layer = layer > axes.last_layer ? layer : axes.last_layer;
+        axes.low = fmin(axes.low, percent);
+        axes.high = fmax(axes.high, percent);
+    }
+    axes.high = axes.high > 0 ? axes.high : 1;
+    if (!(axes.low > 0.5 * axes.high))
+        axes.low = 0;
+    axes.step = round_step(fmax(axes.high - axes.low, 0.02 * axes.high));
+    axes.low = floor(axes.low / axes.step) * axes.step;
+    axes.high = (floor(axes.high / axes.step) + 1) * axes.step;
+    return axes;
+}
+
 enum ct_status ct_report_plot_errors(const struct ct_report *report, FILE *file)
 {
     int n_kinds, place = 0;
     struct ct_kind *kinds = ct_report_kinds(report, &n_kinds);
     if (kinds == NULL)
         return CT_MEMORY;
-    struct axes axes = {0, 0};
+    struct axes axes = choose_axes(report);
     char name[CT_KIND_TEXT], text[CT_KIND_TEXT + 32];
-    for (int i = 0; i < report->n; i++) {
-        const struct ct_report_row *row = &report->rows[i];
-        int layer = ct_report_layer(row->name, name);
-        double percent = 100 * ct_report_error(row->sum_square, row->sum_error);
-        axes.last_layer = layer > axes.last_layer ? layer : axes.last_layer;
-        axes.high = percent > axes.high ? percent : axes.high;
-    }
-    axes.high = axes.high > 0 ? axes.high * 1.1 : 1;
     begin(file, HEIGHT, "Error of the clustered weights by layer");
     put_axes(file, &axes);
     for (int k = 0; k < n_kinds; k++)

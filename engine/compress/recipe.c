@@ -95,6 +95,13 @@ static enum ct_status add_item(struct run *run, const struct ct_weight *weight)
     return is_kept ? CT_OK : add_importance(run, item);
 }
 
+/* Layer 2 before layer 10: the file is laid out as a step reads it. */
+static int compare_items(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+    return strverscmp(x->weight->tensor.name, y->weight->tensor.name);
+}
+
 static enum ct_status add_items(struct run *run, struct ct_error *err)
 {
     const struct ct_hparams *hparams = ct_model_file_hparams(run->model);
@@ -108,6 +115,8 @@ static enum ct_status add_items(struct run *run, struct ct_error *err)
             continue;
         status = add_item(run, weight);
     }
+    if (run->n_items > 0)
+        qsort(run->items, (size_t)run->n_items, sizeof *run->items, compare_items);
     return status == CT_OK ? CT_OK : ct_error_set(err, status, "no memory for %d tensors", n);
 }
 
