@@ -10,8 +10,9 @@ deploy/install-packages.sh
 if [ ! -x $centroid ]; then
     cmake --preset release >&2
     cmake --build --preset release >&2
-else
-    cmake --build --preset release -- --quiet >&2
+elif ! said=$(cmake --build --preset release -- --quiet); then
+    printf '%s\n' "$said" >&2
+    exit 1
 fi
 if [ ! -d "$compressed" ]; then
     model=$(deploy/fetch-model.sh smollm2)
