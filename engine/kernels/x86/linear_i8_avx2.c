@@ -15,7 +15,6 @@
  *
  * Integer sums are exact in any order and the float tail is fixed by kernels.h, so both give the
  * same bits. Scratch is per thread. */
-#include "engine/kernels/kernels.h"
 #include "engine/kernels/x86/tile_avx2.h"
 
 enum {
@@ -42,39 +41,11 @@ CT_INLINE int64_t min_i64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-CT_INLINE __m256 load_f16(const uint16_t *p)
-{
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
-}
-
 CT_INLINE __m256i broadcast_i32(const void *p)
 {
     int32_t four;
     memcpy(&four, p, sizeof four);
     return _mm256_set1_epi32(four);
-}
-
-/* Stores 16 rows of token t, or fewer at the matrix's end. */
-CT_INLINE void store_rows(const struct ct_linear *a, int64_t tile, int64_t t, __m256 low,
-                          __m256 high)
-{
-    float *y = a->y + t * a->ldy + tile * CT_TILE_ROWS;
-    int64_t n_rows = min_i64(a->n - tile * CT_TILE_ROWS, CT_TILE_ROWS);
-    float part[CT_TILE_ROWS];
-    float *at = y;
-    if (n_rows < CT_TILE_ROWS) {
-        at = part;
-        memset(part, 0, sizeof part);
-        memcpy(part, y, (size_t)n_rows * sizeof *y);
-    }
-    if (a->is_added) {
-        low = _mm256_add_ps(_mm256_loadu_ps(at), low);
-        high = _mm256_add_ps(_mm256_loadu_ps(at + 8), high);
-    }
-    _mm256_storeu_ps(at, low);
-    _mm256_storeu_ps(at + 8, high);
-    if (n_rows < CT_TILE_ROWS)
-        memcpy(y, part, (size_t)n_rows * sizeof *y);
 }
 
 /* ---- Few tokens ---- */
@@ -112,8 +83,8 @@ CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t gr
     int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
     __m256 scale[2], offset[2];
     for (int h = 0; h < 2; h++) {
-        scale[h] = a->scale ? load_f16(a->scale + place + 8 * h) : _mm256_set1_ps(1);
-        offset[h] = a->offset ? load_f16(a->offset + place + 8 * h) : _mm256_setzero_ps();
+        scale[h] = a->scale ? ct_load_f16_avx2(a->scale + place + 8 * h) : _mm256_set1_ps(1);
+        offset[h] = a->offset ? ct_load_f16_avx2(a->offset + place + 8 * h) : _mm256_setzero_ps();
     }
 #pragma GCC unroll 4
     for (int t = 0; t < M; t++) {
@@ -193,7 +164,7 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
         }
 #pragma GCC unroll 4
         for (int t = 0; t < M; t++)
-            store_rows(a, tile, t, acc[t][0], acc[t][1]);
+            ct_store_rows_avx2(a, tile, t, acc[t]);
     }
 }
 
@@ -260,7 +231,9 @@ DECODE(3)
 DECODE(4)
 DECODE(5)
 DECODE(6)
-DECODE(7) DECODE(8) DECODE(9) static decode_fn *const decoders[] = {
+DECODE(7)
+DECODE(8)
+DECODE(9) static decode_fn *const decoders[] = {
     [2] = decode_tile_2, [3] = decode_tile_3, [4] = decode_tile_4, [5] = decode_tile_5,
     [6] = decode_tile_6, [7] = decode_tile_7, [8] = decode_tile_8, [9] = decode_tile_9,
 };
@@ -398,11 +371,11 @@ static void load_scales(const struct ct_linear *a, int64_t tile, int64_t begin, 
     for (int64_t group = first; group * a->group < end; group++) {
         int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
         for (int h = 0; h < 16; h += 8) {
-            __m256 scale = a->scale ? load_f16(a->scale + place + h) : _mm256_set1_ps(1);
+            __m256 scale = a->scale ? ct_load_f16_avx2(a->scale + place + h) : _mm256_set1_ps(1);
             _mm256_storeu_ps(scratch.scale[group - first] + h, scale);
             if (a->offset != NULL)
                 _mm256_storeu_ps(scratch.offset[group - first] + h,
-                                 load_f16(a->offset + place + h));
+                                 ct_load_f16_avx2(a->offset + place + h));
         }
     }
 }
@@ -431,7 +404,7 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
                 multiply_sets(a, &pass);
             }
             for (int64_t t = 0; t < n; t++)
-                store_rows(a, tile, t0 + t, scratch.acc[t][0], scratch.acc[t][1]);
+                ct_store_rows_avx2(a, tile, t0 + t, scratch.acc[t]);
         }
     }
 }
@@ -461,8 +434,9 @@ FEW_TOKENS(3)
 FEW_TOKENS(4)
 FEW_TOKENS(5)
 FEW_TOKENS(6)
-FEW_TOKENS(7) FEW_TOKENS(8) FEW_TOKENS(9) typedef void few_fn(const struct ct_linear *a,
-                                                              int64_t tile_begin, int64_t tile_end);
+FEW_TOKENS(7)
+FEW_TOKENS(8)
+FEW_TOKENS(9) typedef void few_fn(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end);
 static few_fn *const few[] = {
     [2] = few_tokens_2, [3] = few_tokens_3, [4] = few_tokens_4, [5] = few_tokens_5,
     [6] = few_tokens_6, [7] = few_tokens_7, [8] = few_tokens_8, [9] = few_tokens_9,

@@ -17,12 +17,8 @@
 #define CT_KERNELS_X86_TILE_AVX2_H
 
 #include "engine/base/tile.h"
-
-#include <immintrin.h>
-#include <stdbool.h>
-#include <string.h>
-
-#define CT_INLINE static inline __attribute__((always_inline))
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/x86/float_avx2.h"
 
 enum {
     CT_LINEAR8 = 9, /* in place of bits: 8 bits whose codebook is index - 128 (kept Q8_0 blocks) */
@@ -144,6 +140,20 @@ CT_INLINE __m256i ct_lookup_half_avx2(const struct ct_lookup_avx2 *l, __m256i in
         return ct_lookup_chain_avx2(l->table, index, 1 << (bits - 4));
     return _mm256_xor_si256(ct_lookup_chain_avx2(l->table, index, 8),
                             ct_lookup_chain_avx2(l->table + 8, _mm256_xor_si256(index, top), 8));
+}
+
+/* Stores a tile's 16 values of token t; y ends at row n. */
+CT_INLINE void ct_store_rows_avx2(const struct ct_linear *a, int64_t tile, int64_t t,
+                                  const __m256 values[2])
+{
+    for (int h = 0; h < 2; h++) {
+        int64_t row = tile * CT_TILE_ROWS + 8 * h, n = a->n - row;
+        float *y = a->y + t * a->ldy + row;
+        if (n <= 0)
+            return;
+        ct_store_f32_avx2(
+            y, n, a->is_added ? _mm256_add_ps(ct_load_f32_avx2(y, n), values[h]) : values[h]);
+    }
 }
 
 #endif
