@@ -57,7 +57,7 @@ CT_INLINE void load_few(const struct ct_linear *a, int64_t begin, int64_t end, i
     const __m256i swap = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
     for (int t = 0; t < M; t++) {
-        const int8_t *q = a->x_i8.q + t * a->x_i8.ldq + begin;
+        const int8_t *q = a->x_i8.q + min_i64(t, a->m - 1) * a->x_i8.ldq + begin;
         for (int64_t j = 0; j < end - begin; j += 32) {
             __m256i x = ct_load_avx2(q + j);
             if (is_swapped)
@@ -88,7 +88,7 @@ CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t gr
     }
 #pragma GCC unroll 4
     for (int t = 0; t < M; t++) {
-        int64_t at = t * n_groups + group;
+        int64_t at = min_i64(t, a->m - 1) * n_groups + group;
         __m256 x_scale = _mm256_set1_ps(a->x_i8.scale[at]);
         for (int h = 0; h < 2; h++)
             acc[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]),
@@ -101,9 +101,10 @@ CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t gr
     }
 }
 
-/* All tokens, M of them; bits and M are constants. The stages of a tile (unpack, look up, multiply)
- * are as long as the processor can look ahead, so that each turn of the loop runs them on three
- * tiles. Tiles follow one another in memory across columns and rows, and so does this pipeline. */
+/* All tokens, M of them or fewer (the last stands in for those missing); bits and M are constants.
+ * The stages of a tile (unpack, look up, multiply) are as long as the processor can look ahead, so
+ * that each turn of the loop runs them on three tiles. Tiles follow one another in memory across
+ * columns and rows, and so does this pipeline. */
 CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end,
                           const int bits, const int M)
 {
@@ -164,7 +165,8 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
         }
 #pragma GCC unroll 4
         for (int t = 0; t < M; t++)
-            ct_store_rows_avx2(a, tile, t, acc[t]);
+            if (t < a->m)
+                ct_store_rows_avx2(a, tile, t, acc[t]);
     }
 }
 
@@ -233,7 +235,8 @@ DECODE(5)
 DECODE(6)
 DECODE(7)
 DECODE(8)
-DECODE(9) static decode_fn *const decoders[] = {
+DECODE(9)
+static decode_fn *const decoders[] = {
     [2] = decode_tile_2, [3] = decode_tile_3, [4] = decode_tile_4, [5] = decode_tile_5,
     [6] = decode_tile_6, [7] = decode_tile_7, [8] = decode_tile_8, [9] = decode_tile_9,
 };
@@ -414,20 +417,12 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
 #define FEW_TOKENS(bits)                                                                           \
     static void few_tokens_##bits(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end) \
     {                                                                                              \
-        switch (a->m) {                                                                            \
-        case 1:                                                                                    \
+        if (a->m == 1)                                                                             \
             few_tokens(a, tile_begin, tile_end, bits, 1);                                          \
-            break;                                                                                 \
-        case 2:                                                                                    \
+        else if (a->m == 2)                                                                        \
             few_tokens(a, tile_begin, tile_end, bits, 2);                                          \
-            break;                                                                                 \
-        case 3:                                                                                    \
-            few_tokens(a, tile_begin, tile_end, bits, 3);                                          \
-            break;                                                                                 \
-        default:                                                                                   \
+        else                                                                                       \
             few_tokens(a, tile_begin, tile_end, bits, FEW);                                        \
-            break;                                                                                 \
-        }                                                                                          \
     }
 FEW_TOKENS(2)
 FEW_TOKENS(3)
