@@ -48,7 +48,8 @@ CT_MUST_CHECK enum ct_status ct_bpe_encode(const struct ct_bpe *bpe, const char 
  * tokenizer; *n_bytes is its length. id is within the vocabulary. */
 const char *ct_bpe_token_bytes(const struct ct_bpe *bpe, int id, size_t *n_bytes);
 
-/* A token's text as in the vocabulary file, control tokens too ("<|im_end|>"). As ct_bpe_token_bytes. */
+/* A token's text as in the vocabulary file, control tokens too ("<|im_end|>"). As
+ * ct_bpe_token_bytes. */
 const char *ct_bpe_token_text(const struct ct_bpe *bpe, int id, size_t *n_bytes);
 
 /* Streaming detokenization: holds back an unfinished character. */
