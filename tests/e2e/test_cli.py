@@ -1,0 +1,156 @@
+"""The command line as a person or a script uses it: run, eval and bench on the fixture model, help and
+wrong options. CENTROID is the binary."""
+
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+CENTROID = os.environ["CENTROID"]
+FIXTURE = pathlib.Path(__file__).parent.parent / "support" / "fixture"
+
+
+def centroid(*arguments, text=""):
+    return subprocess.run([CENTROID, *map(str, arguments)], input=text, capture_output=True, text=True,
+                          timeout=120)
+
+
+def text_of(ids):
+    """What the fixture's tokens say, control tokens left out: byte-level BPE undone by hand."""
+    tokenizer = json.loads((FIXTURE / "tokenizer.json").read_text())
+    tokens = {number: token for token, number in tokenizer["model"]["vocab"].items()}
+    special = {token["id"] for token in tokenizer["added_tokens"]}
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    byte_of = {chr(byte): byte for byte in printable}
+    byte_of.update({chr(256 + i): byte for i, byte in enumerate(others)})
+    characters = "".join(tokens[i] for i in ids if i not in special)
+    return bytes(byte_of[character] for character in characters).decode()
+
+
+class Help(unittest.TestCase):
+    def test_every_command_has_help(self):
+        listed = centroid("--help")
+        self.assertEqual(listed.returncode, 0)
+        commands = [line.split()[0] for line in listed.stdout.split("commands:\n")[1].splitlines()
+                    if line.startswith("  ")]
+        self.assertIn("run", commands)
+        for command in commands:
+            result = centroid(command, "--help")
+            self.assertEqual(result.returncode, 0, command)
+            self.assertTrue(result.stdout.startswith("usage: centroid " + command), command)
+            self.assertIn("--help", result.stdout)
+            self.assertEqual(result.stderr, "")
+
+    def test_wrong_lines_exit_with_2_and_name_what_is_wrong(self):
+        for line, message in (
+            ([], "usage: centroid"),
+            (["fly"], "unknown command 'fly'"),
+            (["run"], "MODEL is missing"),
+            (["run", FIXTURE, "--max-tokens", "0"], "--max-tokens: 0 is outside 1.."),
+            (["run", FIXTURE, "--temperature", "hot"], "--temperature: 'hot' is not a number"),
+            (["run", FIXTURE, "more"], "unexpected argument 'more'"),
+            (["eval", "perplexity", FIXTURE], "--text is missing"),
+            (["eval", "beauty", FIXTURE, "--text", "x"], "the measure is 'perplexity' or 'divergence'"),
+            (["eval", "perplexity", FIXTURE, "--text", "x", "--reference", FIXTURE],
+             "--reference is for 'divergence'"),
+            (["bench", FIXTURE, "--threads", "1,x"], "--threads: '1,x' is not a list"),
+        ):
+            result = centroid(*line)
+            self.assertEqual(result.returncode, 2, line)
+            self.assertIn(message, result.stderr)
+            self.assertEqual(result.stdout, "")
+
+    def test_a_missing_model_is_one_line_with_its_name(self):
+        result = centroid("run", "/nowhere/model", "--prompt", "x")
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(len(result.stderr.splitlines()), 1)
+        self.assertIn("/nowhere/model", result.stderr)
+
+
+class Run(unittest.TestCase):
+    def test_raw_prompt_continues_as_the_reference_does(self):
+        golden = json.loads((FIXTURE.parent.parent / "golden" / "fixture_logits.json").read_text())
+        for entry, model in zip(golden["models"], (FIXTURE, FIXTURE / "fixture.gguf")):
+            case = entry["greedy"][0]
+            result = centroid("run", model, "--raw", "--prompt", case["prompt"], "--max-tokens",
+                              len(case["answer"]), "--activations", "float")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(result.stdout, text_of(case["answer"]) + "\n")
+            self.assertEqual(result.stderr, "")
+
+    def test_seed_repeats_and_cost_is_told(self):
+        line = ["run", FIXTURE, "--prompt", "Where is the cat?", "--temperature", "1.5", "--max-tokens",
+                "24", "--seed"]
+        first, again, other = (centroid(*line, seed, "--cost") for seed in (7, 7, 8))
+        self.assertEqual(first.stdout, again.stdout)
+        self.assertNotEqual(first.stdout, other.stdout)
+        self.assertRegex(first.stderr, r"prefill \d+ tokens .* mJ \| decode \d+ tokens .* tokens/s")
+
+    def test_threads_do_not_change_the_text(self):
+        outputs = {centroid("run", FIXTURE, "--prompt", "Tell me a story.", "--threads", n).stdout
+                   for n in (1, 2, 3)}
+        self.assertEqual(len(outputs), 1)
+
+    def test_chat_reads_messages_from_stdin(self):
+        result = centroid("run", FIXTURE, "--max-tokens", "12", "--cost", text="Hello.\nAnd then?\n")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        costs = [line for line in result.stderr.splitlines() if line.startswith("[prefill")]
+        self.assertEqual(len(costs), 2)
+
+    def test_a_prompt_longer_than_the_context_tells_both_numbers(self):
+        result = centroid("run", FIXTURE, "--raw", "--prompt", "cat " * 400, "--context", "64")
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, r"the prompt has \d+ tokens, the context 64")
+
+
+class Measure(unittest.TestCase):
+    def test_perplexity_json(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
+            text.write("The cat sat on the mat. The dog ran to the hill.\n" * 60)
+            text.flush()
+            line = ["eval", "perplexity", FIXTURE, "--text", text.name, "--context", "64", "--json"]
+            result = centroid(*line)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            row = json.loads(result.stdout)
+            self.assertEqual(row["tokens"], row["windows"] * 31)
+            self.assertGreater(row["perplexity"], 1)
+            self.assertGreater(row["standard_error"], 0)
+            two = json.loads(centroid(*line, "--chunks", "2").stdout)
+            self.assertEqual(two["tokens"], 62)
+            short = centroid(*line[:-3], "--context", "4096")
+            self.assertEqual(short.returncode, 1)
+            self.assertIn("4096", short.stderr)
+
+    def test_divergence_of_a_model_from_itself_is_nothing(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
+            text.write("The cat sat on the mat. The dog ran to the hill.\n" * 30)
+            text.flush()
+            line = ["eval", "divergence", FIXTURE, "--text", text.name, "--context", "64", "--json"]
+            same = json.loads(centroid(*line, "--activations", "float").stdout)
+            self.assertEqual((same["mean_kl"], same["top1_agreement"]), (0, 1))
+            self.assertEqual(same["perplexity"], same["reference_perplexity"])
+            other = json.loads(centroid(*line, "--reference", FIXTURE / "fixture.gguf").stdout)
+            self.assertGreater(other["mean_kl"], 0)
+            self.assertLess(other["mean_kl"], 1)
+
+    def test_bench_json(self):
+        result = centroid("bench", FIXTURE, "--prompt-tokens", "32", "--generate-tokens", "16", "--threads",
+                          "1,2", "--repeat", "3", "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        rows = json.loads(result.stdout)
+        self.assertEqual([(row["test"], row["threads"]) for row in rows],
+                         [("pp32", 1), ("tg16", 1), ("pp32", 2), ("tg16", 2)])
+        for row in rows:
+            rate = row["tokens_per_s"]
+            self.assertTrue(0 < rate["min"] <= rate["median"] <= rate["max"])
+            self.assertGreater(row["bytes_per_token"], 0)
+            self.assertGreater(row["limit_gb_per_s"], 0)
+            self.assertAlmostEqual(row["gb_per_s"], rate["median"] * row["bytes_per_token"] / 1e9,
+                                   delta=0.01 + 0.01 * row["gb_per_s"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
