@@ -3,6 +3,7 @@
 #include "engine/base/rng.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MAX_SLICES = 4096 };
 
@@ -116,20 +118,23 @@ static void sleep_us(long us)
     nanosleep(&time, NULL);
 }
 
-static int from_environment(const char *name)
+/* A FIFO: opening it takes until somebody opens the other end. */
+static void wait_at_gate(void)
 {
-    const char *text = getenv(name);
-    return text ? atoi(text) : 0;
+    const char *gate = getenv("CENTROID_FAKE_LOAD_GATE");
+    int fd = gate ? open(gate, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0)
+        close(fd);
 }
 
 enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *options,
                               struct ct_engine **out, struct ct_error *err)
 {
-    sleep_us(1000L * from_environment("CENTROID_FAKE_LOAD_MS"));
+    wait_at_gate();
     if (strcmp(path, "missing") == 0)
         return ct_error_set(err, CT_NOT_FOUND, "%s: no such model", path);
     if (getenv("CENTROID_FAKE_STEP_US") != NULL)
-        ct_fake_set_step_us(from_environment("CENTROID_FAKE_STEP_US"));
+        ct_fake_set_step_us(atoi(getenv("CENTROID_FAKE_STEP_US")));
     struct ct_engine *e = calloc(1, sizeof *e);
     assert(e != NULL);
     snprintf(e->name, sizeof e->name, "%s", path);
