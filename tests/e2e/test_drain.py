@@ -4,7 +4,7 @@ process ends with 0; a second SIGTERM ends it at once."""
 import json
 import unittest
 
-from serving import Server, events, is_closed, read_response, read_to_end, request
+from live_server import Server, events, is_closed, read_response, read_to_end, request
 
 LONG = "p" * 6000  # a prompt of twelve steps
 

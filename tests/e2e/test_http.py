@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from serving import (
+from live_server import (
     PATIENCE,
     SANITIZER_FACTOR,
     Server,

@@ -10,7 +10,7 @@ except ImportError:
     print("SKIPPED: the package openai is not installed; ./test.sh installs it")
     sys.exit(77)
 
-from serving import PATIENCE, Server
+from live_server import PATIENCE, Server
 
 MESSAGES = [{"role": "user", "content": "Tell me a story."}]
 
