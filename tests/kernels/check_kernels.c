@@ -72,27 +72,57 @@ static const struct {
 #undef CT_VARIANT
 };
 
-int main(int argc, char **argv)
+/* Every kernel of a table, or the one that is named. */
+static void check_table(const struct ct_kernel_table *table, const char *set, uint64_t seed,
+                        const char *only)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : ct_clock_ns();
-    const char *only = argc > 2 ? argv[2] : NULL;
-    printf("seed %llu\n", (unsigned long long)seed);
-    fflush(stdout);
+    struct check c = {.kernels = table, .set = set};
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        if (only != NULL && strcmp(only, checks[i].name) != 0)
+            continue;
+        ct_rng_init(&c.rng, seed);
+        checks[i].run(&c);
+        guard_release();
+        printf("%s %s: ok\n", set, checks[i].name);
+        fflush(stdout);
+    }
+}
+
+#ifdef CHECK_EMULATED
+/* Built against tests/kernels/emulated: the AVX-512 variants, whatever the processor. */
+static void check_sets(uint64_t seed, const char *only)
+{
+    struct ct_kernel_table table;
+    ct_kernels_for(CT_ISA_scalar, &table);
+#define CT_KERNEL(name, parameters, bound)
+#define CT_VARIANT(name, set) USE_##set(name)
+#define USE_scalar(name)
+#define USE_avx2(name)
+#define USE_neon(name)
+#define USE_avx512(name) table.name = ct_##name##_avx512;
+#include "engine/kernels/kernels.def"
+#undef CT_KERNEL
+#undef CT_VARIANT
+    check_table(&table, "emulated avx512", seed, only);
+}
+#else
+static void check_sets(uint64_t seed, const char *only)
+{
     for (int isa = 0; isa < CT_N_ISA; isa++) {
         if (!ct_isa_is_usable((enum ct_isa)isa))
             continue;
         struct ct_kernel_table table;
         ct_kernels_for((enum ct_isa)isa, &table);
-        struct check c = {.kernels = &table, .set = ct_isa_name((enum ct_isa)isa)};
-        for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
-            if (only != NULL && strcmp(only, checks[i].name) != 0)
-                continue;
-            ct_rng_init(&c.rng, seed);
-            checks[i].run(&c);
-            guard_release();
-            printf("%s %s: ok\n", c.set, checks[i].name);
-            fflush(stdout);
-        }
+        check_table(&table, ct_isa_name((enum ct_isa)isa), seed, only);
     }
+}
+#endif
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : ct_clock_ns();
+    printf("seed %llu\n", (unsigned long long)seed);
+    fflush(stdout);
+    check_sets(seed, argc > 2 ? argv[2] : NULL);
     return 0;
 }

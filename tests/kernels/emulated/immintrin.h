@@ -1,0 +1,74 @@
+/* Stands in for the compiler's immintrin.h where the check of the AVX-512 kernels is built, so that
+ * they run on any processor: SIMDe's portable versions, and here, after Intel's descriptions, the
+ * few that its version 0.7.4 lacks or does not round once. */
+#ifndef CT_TESTS_EMULATED_IMMINTRIN_H
+#define CT_TESTS_EMULATED_IMMINTRIN_H
+
+#define SIMDE_NO_NATIVE
+#define SIMDE_NO_INLINE /* or the compiler takes minutes */
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
+
+#include <math.h>
+#include <string.h>
+
+typedef uint16_t __mmask16;
+
+static inline __m512 ct_emulated_fmadd_ps(__m512 a, __m512 b, __m512 c)
+{
+    float x[16], y[16], z[16];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    memcpy(z, &c, sizeof z);
+    for (int i = 0; i < 16; i++)
+        z[i] = fmaf(x[i], y[i], z[i]);
+    memcpy(&c, z, sizeof z);
+    return c;
+}
+#undef _mm512_fmadd_ps
+#define _mm512_fmadd_ps(a, b, c) ct_emulated_fmadd_ps(a, b, c)
+
+static inline __m512 _mm512_cvtepi32_ps(__m512i a)
+{
+    int32_t x[16];
+    float y[16];
+    memcpy(x, &a, sizeof x);
+    for (int i = 0; i < 16; i++)
+        y[i] = (float)x[i];
+    __m512 result;
+    memcpy(&result, y, sizeof y);
+    return result;
+}
+
+static inline __m512 _mm512_cvtph_ps(__m256i a)
+{
+    __m256 half[2] = {_mm256_cvtph_ps(_mm256_castsi256_si128(a)),
+                      _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1))};
+    __m512 result;
+    memcpy(&result, half, sizeof result);
+    return result;
+}
+
+static inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const float *p)
+{
+    float x[16] = {0};
+    for (int i = 0; i < 16; i++)
+        if (mask >> i & 1)
+            x[i] = p[i];
+    __m512 result;
+    memcpy(&result, x, sizeof x);
+    return result;
+}
+
+static inline void _mm512_mask_storeu_ps(float *p, __mmask16 mask, __m512 a)
+{
+    float x[16];
+    memcpy(x, &a, sizeof x);
+    for (int i = 0; i < 16; i++)
+        if (mask >> i & 1)
+            p[i] = x[i];
+}
+
+#endif
