@@ -85,7 +85,8 @@ static enum ct_status find_tables(struct ct_json_cursor *json, int depth, struct
 static enum ct_status load_rest(const char *text, size_t n_bytes, const struct extent tables[2],
                                 json_t **out, struct ct_error *err)
 {
-    char *rest = malloc(n_bytes + 1);
+    static const char null[] = "null";
+    char *rest = malloc(n_bytes + 2 * sizeof null); /* a table may be shorter than what stands in */
     if (rest == NULL)
         return CT_MEMORY;
     const char *at = text;
@@ -98,8 +99,8 @@ static enum ct_status load_rest(const char *text, size_t n_bytes, const struct e
             continue;
         memcpy(rest + n_rest, at, (size_t)(table->begin - at));
         n_rest += (size_t)(table->begin - at);
-        memcpy(rest + n_rest, "null", 4);
-        n_rest += 4;
+        memcpy(rest + n_rest, null, sizeof null - 1);
+        n_rest += sizeof null - 1;
         at = table->end;
     }
     memcpy(rest + n_rest, at, n_bytes - (size_t)(at - text));
@@ -196,11 +197,8 @@ static enum ct_status add_pretokenizer(struct ct_bpe *bpe, const json_t *pre, st
     return CT_OK;
 }
 
-static enum ct_status read_vocab(struct ct_bpe *bpe, struct ct_json_cursor *json)
+static enum ct_status read_vocab(struct ct_bpe *bpe, struct ct_json_cursor *json, int64_t limit)
 {
-    /* An entry takes six bytes at least, so that ids of a vocabulary without holes stay below this.
-     */
-    int64_t limit = (json->end - json->begin) / 4;
     struct ct_json_text key = {0};
     bool is_first = true, has_member = true;
     enum ct_status status = ct_json_enter(json, '{');
@@ -331,12 +329,13 @@ static enum ct_status build(struct ct_bpe *bpe, const json_t *root, const struct
                             tables[0].begin == NULL ? "vocab" : "merges");
     struct ct_json_cursor vocab = {tables[0].begin, tables[0].begin, tables[0].end, err};
     struct ct_json_cursor merges = {tables[1].begin, tables[1].begin, tables[1].end, err};
-    status = read_vocab(bpe, &vocab);
+    /* A token takes six bytes at least, so that ids without holes stay below this. */
+    int64_t limit = (int64_t)n_bytes / 4;
+    status = read_vocab(bpe, &vocab, limit);
     if (status == CT_FORMAT)
         return ct_error_prefix(err, "model.vocab");
     if (status == CT_OK)
-        status =
-            add_all_added(bpe, json_object_get(root, "added_tokens"), (int64_t)n_bytes / 4, err);
+        status = add_all_added(bpe, json_object_get(root, "added_tokens"), limit, err);
     if (status == CT_OK)
         status = ct_bpe_index_tokens(bpe, err);
     if (status == CT_OK)
