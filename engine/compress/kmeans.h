@@ -12,9 +12,9 @@
  * conquer finds a layer in O(n log n) (Wang and Song, "Ckmeans.1d.dp", 2011; Gronlund et al.,
  * arXiv:1701.07204).
  *
- * Integer centroids are not rounded one by one, which would cost several percent of error with 64
- * of them among 255 integers: a second dynamic programme chooses the best K integers, either near
- * the centroids found before (lloyd) or among all 255 (exact).
+ * Integer centroids are not rounded one by one, which costs a percent or two of error with 64 of
+ * them among 255 integers: a second dynamic programme chooses the best K integers, either near the
+ * centroids found before (lloyd) or among all 255 (exact).
  *
  * Pure functions of their arguments; any thread. */
 #ifndef CT_COMPRESS_KMEANS_H
