@@ -80,9 +80,9 @@ typedef long ct_pull_fn(struct ct_exchange *exchange, char *out, size_t max);
 
 struct ct_header {
     char name[24];
-    char value[136];
+    char value[48];
 };
-enum { CT_MAX_REPLY_HEADERS = 8 };
+enum { CT_MAX_REPLY_HEADERS = 6 };
 
 struct ct_exchange {
     struct ct_http *http;

@@ -191,8 +191,9 @@ void ct_server_check_drained(struct ct_server *server)
 static void on_over(uv_async_t *async)
 {
     struct ct_server *server = async->data;
-    if (uv_is_closing((uv_handle_t *)&server->listen_poll))
+    if (server->is_over)
         return;
+    server->is_over = true;
     uv_poll_stop(&server->listen_poll);
     uv_close((uv_handle_t *)&server->listen_poll, NULL);
     close(server->listen_fd);

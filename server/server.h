@@ -34,6 +34,7 @@ struct ct_server {
     struct ct_metrics metrics;
     int n_answers; /* requests that the api is at work on, also those whose client has left */
     bool is_cut;   /* the drain's time was over */
+    bool is_over;  /* the handles are closed or being closed */
     bool is_failed;
 };
 
