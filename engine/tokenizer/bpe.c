@@ -51,7 +51,7 @@ const char *ct_bpe_token_bytes(const struct ct_bpe *bpe, int id, size_t *n_bytes
 const char *ct_bpe_token_text(const struct ct_bpe *bpe, int id, size_t *n_bytes)
 {
     *n_bytes = bpe->tokens[id].n_text;
-    return bpe->tokens[id].text;
+    return *n_bytes > 0 ? bpe->tokens[id].text : "";
 }
 
 static void put_id(struct encoder *enc, int32_t id)

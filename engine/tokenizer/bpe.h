@@ -19,7 +19,7 @@ struct ct_gguf;
 /* CT_FORMAT and CT_UNSUPPORTED name the key; CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_bpe_open_gguf(const struct ct_gguf *gguf, struct ct_bpe **out,
                                               struct ct_error *err);
-/* text: the whole of tokenizer.json. */
+/* text: the whole of tokenizer.json. Also CT_TOO_LARGE when it nests deeper than 64 levels. */
 CT_MUST_CHECK enum ct_status ct_bpe_open_json(const char *text, size_t n_bytes, struct ct_bpe **out,
                                               struct ct_error *err);
 void ct_bpe_close(struct ct_bpe *bpe);

@@ -4,6 +4,7 @@
  * place. The rest, with the two cut out, is parsed by jansson. Whatever would make ids differ from
  * the reference's is refused by name; what has no part in encoding a text without extra tokens
  * (post_processor) is not looked at. */
+#include "engine/base/json_read.h"
 #include "engine/tokenizer/bpe_internal.h"
 #include "engine/tokenizer/json_cursor.h"
 
@@ -61,19 +62,19 @@ static enum ct_status find_tables(struct ct_json_cursor *json, int depth, struct
 {
     struct ct_json_text key = {0};
     bool is_first = true, has_member = true;
-    enum ct_status status = ct_json_enter(json, '{');
+    enum ct_status status = ct_json_cursor_enter(json, '{');
     while (status == CT_OK) {
-        status = ct_json_next_member(json, &is_first, &key, &has_member);
+        status = ct_json_cursor_next_member(json, &is_first, &key, &has_member);
         if (status != CT_OK || !has_member)
             break;
-        ct_json_peek(json);
+        ct_json_cursor_peek(json);
         int i = depth == 0 ? -1 : key_is(&key, "vocab") ? 0 : key_is(&key, "merges") ? 1 : -1;
-        if (depth == 0 && key_is(&key, "model") && ct_json_peek(json) == '{') {
+        if (depth == 0 && key_is(&key, "model") && ct_json_cursor_peek(json) == '{') {
             status = find_tables(json, 1, tables);
             continue;
         }
         const char *begin = json->at;
-        status = ct_json_skip(json);
+        status = ct_json_cursor_skip(json);
         if (i >= 0)
             tables[i] = (struct extent){begin, json->at};
     }
@@ -105,14 +106,11 @@ static enum ct_status load_rest(const char *text, size_t n_bytes, const struct e
     }
     memcpy(rest + n_rest, at, n_bytes - (size_t)(at - text));
     n_rest += n_bytes - (size_t)(at - text);
-    json_error_t error;
-    *out = json_loadb(rest, n_rest, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    enum ct_status status = ct_json_read(rest, n_rest, out, err);
     free(rest);
-    if (*out != NULL)
-        return CT_OK;
-    if (json_error_code(&error) == json_error_out_of_memory)
-        return CT_MEMORY;
-    return ct_error_set(err, CT_FORMAT, "%s", error.text);
+    if (status == CT_FORMAT)
+        ct_error_prefix(err, "without its tables");
+    return status;
 }
 
 static enum ct_status check_model(const json_t *model, struct ct_error *err)
@@ -130,8 +128,6 @@ static enum ct_status check_model(const json_t *model, struct ct_error *err)
 static enum ct_status check_rest(const json_t *root, struct ct_error *err)
 {
     static const char *const unsupported_keys[] = {"truncation", "padding", "normalizer", NULL};
-    if (!json_is_object(root))
-        return ct_error_set(err, CT_FORMAT, "expected an object");
     enum ct_status status = check_model(json_object_get(root, "model"), err);
     if (status != CT_OK)
         return status;
@@ -201,13 +197,13 @@ static enum ct_status read_vocab(struct ct_bpe *bpe, struct ct_json_cursor *json
 {
     struct ct_json_text key = {0};
     bool is_first = true, has_member = true;
-    enum ct_status status = ct_json_enter(json, '{');
+    enum ct_status status = ct_json_cursor_enter(json, '{');
     while (status == CT_OK) {
         int64_t id;
-        status = ct_json_next_member(json, &is_first, &key, &has_member);
+        status = ct_json_cursor_next_member(json, &is_first, &key, &has_member);
         if (status != CT_OK || !has_member)
             break;
-        status = ct_json_read_int(json, &id);
+        status = ct_json_cursor_read_int(json, &id);
         if (status == CT_OK)
             status = ct_bpe_add_token(bpe, id, limit, key.data, key.n_bytes, json->err);
     }
@@ -220,16 +216,16 @@ static enum ct_status read_merge_pair(struct ct_bpe *bpe, struct ct_json_cursor 
                                       struct ct_json_text parts[2])
 {
     bool is_first = true, has_element = true;
-    enum ct_status status = ct_json_enter(json, '[');
+    enum ct_status status = ct_json_cursor_enter(json, '[');
     for (int i = 0; i < 3 && status == CT_OK; i++) {
-        status = ct_json_next_element(json, &is_first, &has_element);
+        status = ct_json_cursor_next_element(json, &is_first, &has_element);
         if (status != CT_OK)
             break;
         if (has_element != (i < 2))
             return ct_error_set(json->err, CT_FORMAT, "merge %d: expected two tokens",
                                 bpe->n_merges);
         if (has_element)
-            status = ct_json_read_text(json, &parts[i]);
+            status = ct_json_cursor_read_text(json, &parts[i]);
     }
     if (status != CT_OK)
         return status;
@@ -241,16 +237,16 @@ static enum ct_status read_merges(struct ct_bpe *bpe, struct ct_json_cursor *jso
 {
     struct ct_json_text parts[2] = {0};
     bool is_first = true, has_element = true;
-    enum ct_status status = ct_json_enter(json, '[');
+    enum ct_status status = ct_json_cursor_enter(json, '[');
     while (status == CT_OK) {
-        status = ct_json_next_element(json, &is_first, &has_element);
+        status = ct_json_cursor_next_element(json, &is_first, &has_element);
         if (status != CT_OK || !has_element)
             break;
-        if (ct_json_peek(json) == '[') {
+        if (ct_json_cursor_peek(json) == '[') {
             status = read_merge_pair(bpe, json, parts);
             continue;
         }
-        status = ct_json_read_text(json, &parts[0]);
+        status = ct_json_cursor_read_text(json, &parts[0]);
         if (status == CT_OK)
             status = ct_bpe_add_merge_line(bpe, parts[0].data, parts[0].n_bytes, json->err);
     }

@@ -11,7 +11,7 @@ static enum ct_status fail(const struct ct_json_cursor *json, const char *expect
                         (size_t)(json->at - json->begin), expected);
 }
 
-char ct_json_peek(struct ct_json_cursor *json)
+char ct_json_cursor_peek(struct ct_json_cursor *json)
 {
     while (json->at < json->end &&
            (*json->at == ' ' || *json->at == '\n' || *json->at == '\r' || *json->at == '\t'))
@@ -21,20 +21,20 @@ char ct_json_peek(struct ct_json_cursor *json)
 
 static enum ct_status expect(struct ct_json_cursor *json, char c, const char *name)
 {
-    if (ct_json_peek(json) != c)
+    if (ct_json_cursor_peek(json) != c)
         return fail(json, name);
     json->at++;
     return CT_OK;
 }
 
-enum ct_status ct_json_enter(struct ct_json_cursor *json, char open)
+enum ct_status ct_json_cursor_enter(struct ct_json_cursor *json, char open)
 {
     return expect(json, open, open == '{' ? "an object" : "an array");
 }
 
 static enum ct_status next(struct ct_json_cursor *json, char close, bool *is_first, bool *has_next)
 {
-    *has_next = ct_json_peek(json) != close;
+    *has_next = ct_json_cursor_peek(json) != close;
     if (!*has_next) {
         json->at++;
         return CT_OK;
@@ -44,17 +44,18 @@ static enum ct_status next(struct ct_json_cursor *json, char close, bool *is_fir
     return status;
 }
 
-enum ct_status ct_json_next_member(struct ct_json_cursor *json, bool *is_first,
-                                   struct ct_json_text *key, bool *has_member)
+enum ct_status ct_json_cursor_next_member(struct ct_json_cursor *json, bool *is_first,
+                                          struct ct_json_text *key, bool *has_member)
 {
     enum ct_status status = next(json, '}', is_first, has_member);
     if (status != CT_OK || !*has_member)
         return status;
-    status = ct_json_read_text(json, key);
+    status = ct_json_cursor_read_text(json, key);
     return status == CT_OK ? expect(json, ':', "a colon") : status;
 }
 
-enum ct_status ct_json_next_element(struct ct_json_cursor *json, bool *is_first, bool *has_element)
+enum ct_status ct_json_cursor_next_element(struct ct_json_cursor *json, bool *is_first,
+                                           bool *has_element)
 {
     return next(json, ']', is_first, has_element);
 }
@@ -122,7 +123,7 @@ static enum ct_status find_quote(struct ct_json_cursor *json, bool *has_escapes)
     return json->at < json->end && *json->at == '"' ? CT_OK : fail(json, "a quote");
 }
 
-enum ct_status ct_json_read_text(struct ct_json_cursor *json, struct ct_json_text *text)
+enum ct_status ct_json_cursor_read_text(struct ct_json_cursor *json, struct ct_json_text *text)
 {
     enum ct_status status = expect(json, '"', "a string");
     if (status != CT_OK)
@@ -166,9 +167,9 @@ enum ct_status ct_json_read_text(struct ct_json_cursor *json, struct ct_json_tex
     return CT_OK;
 }
 
-enum ct_status ct_json_read_int(struct ct_json_cursor *json, int64_t *value)
+enum ct_status ct_json_cursor_read_int(struct ct_json_cursor *json, int64_t *value)
 {
-    bool is_negative = ct_json_peek(json) == '-';
+    bool is_negative = ct_json_cursor_peek(json) == '-';
     const char *from = json->at + is_negative;
     const char *at = from;
     *value = 0;
@@ -184,11 +185,11 @@ enum ct_status ct_json_read_int(struct ct_json_cursor *json, int64_t *value)
     return CT_OK;
 }
 
-enum ct_status ct_json_skip(struct ct_json_cursor *json)
+enum ct_status ct_json_cursor_skip(struct ct_json_cursor *json)
 {
     size_t depth = 0;
     do {
-        char c = ct_json_peek(json);
+        char c = ct_json_cursor_peek(json);
         if (c == '\0')
             return fail(json, "a value");
         if ((c == '}' || c == ']' || c == ',' || c == ':') && depth == 0)

@@ -26,26 +26,27 @@ struct ct_json_text {
 };
 
 /* The next character that is not a space, or '\0' at the end. */
-char ct_json_peek(struct ct_json_cursor *json);
+char ct_json_cursor_peek(struct ct_json_cursor *json);
 
 /* Enters an object ('{') or array ('['). */
-CT_MUST_CHECK enum ct_status ct_json_enter(struct ct_json_cursor *json, char open);
+CT_MUST_CHECK enum ct_status ct_json_cursor_enter(struct ct_json_cursor *json, char open);
 
 /* Goes to the next member and sets *has_member, or leaves the object or array. *is_first is the
  * caller's, true at the start. For an object, *key is the member's name and the cursor stands at
  * its value. */
-CT_MUST_CHECK enum ct_status ct_json_next_member(struct ct_json_cursor *json, bool *is_first,
-                                                 struct ct_json_text *key, bool *has_member);
-CT_MUST_CHECK enum ct_status ct_json_next_element(struct ct_json_cursor *json, bool *is_first,
-                                                  bool *has_element);
+CT_MUST_CHECK enum ct_status ct_json_cursor_next_member(struct ct_json_cursor *json, bool *is_first,
+                                                        struct ct_json_text *key, bool *has_member);
+CT_MUST_CHECK enum ct_status ct_json_cursor_next_element(struct ct_json_cursor *json,
+                                                         bool *is_first, bool *has_element);
 
-/* CT_FORMAT; ct_json_read_text also CT_MEMORY. The bytes of a string are not checked to be UTF-8.
+/* CT_FORMAT; ct_json_cursor_read_text also CT_MEMORY. The bytes of a string are not checked to be
+ * UTF-8.
  */
-CT_MUST_CHECK enum ct_status ct_json_read_text(struct ct_json_cursor *json,
-                                               struct ct_json_text *text);
-CT_MUST_CHECK enum ct_status ct_json_read_int(struct ct_json_cursor *json, int64_t *value);
+CT_MUST_CHECK enum ct_status ct_json_cursor_read_text(struct ct_json_cursor *json,
+                                                      struct ct_json_text *text);
+CT_MUST_CHECK enum ct_status ct_json_cursor_read_int(struct ct_json_cursor *json, int64_t *value);
 
 /* Passes over a value, looking at its brackets and strings alone. */
-CT_MUST_CHECK enum ct_status ct_json_skip(struct ct_json_cursor *json);
+CT_MUST_CHECK enum ct_status ct_json_cursor_skip(struct ct_json_cursor *json);
 
 #endif

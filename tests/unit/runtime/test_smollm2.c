@@ -3,10 +3,10 @@
  * prompts, and the loss of WikiText-2 windows where CENTROID_TEXT names the text. Skipped where the
  * cache has no model;
  * `./test.sh --real` fetches it. */
+#include "tests/support/cached_model.h"
 #include "tests/support/reference.h"
 
 #include <math.h>
-#include <unistd.h>
 
 enum { EXIT_SKIPPED = 77, WINDOW = 512, MAX_TEXT = 60000 };
 
@@ -15,15 +15,6 @@ static const double BOUND = 0.1, BOUND_KV_F16 = 0.01;
 
 static json_t *golden;
 static struct ct_engine *engine;
-
-static void model_path(char path[512])
-{
-    const char *cache = getenv("CENTROID_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
-               *home = getenv("HOME");
-    const char *folder = cache != NULL ? "" : xdg != NULL ? "/centroid" : "/.cache/centroid";
-    const char *root = cache != NULL ? cache : xdg != NULL ? xdg : home != NULL ? home : "";
-    snprintf(path, 512, "%s%s/SmolLM2-135M-Instruct.Q4_1.gguf", root, folder);
-}
 
 /* The distance of the best tokens' logits, and of the logarithm of the sum over all of them, from
  * the golden file's; both must be within the bound. */
@@ -154,7 +145,7 @@ static int setup(void **state)
 {
     (void)state;
     char path[512];
-    model_path(path);
+    cached_model(path);
     golden = reference_load("smollm2_logits.json");
     engine = reference_engine(path, CT_ACTIVATIONS_FLOAT);
     return 0;
@@ -171,8 +162,7 @@ static int teardown(void **state)
 int main(void)
 {
     char path[512];
-    model_path(path);
-    if (access(path, R_OK) != 0) {
+    if (!cached_model(path)) {
         printf("SKIPPED: no %s; ./test.sh --real fetches it\n", path);
         return EXIT_SKIPPED;
     }

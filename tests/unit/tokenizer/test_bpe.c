@@ -275,6 +275,17 @@ static void test_what_is_inconsistent_is_refused_by_name(void **state)
 #undef REFUSED
 }
 
+static void test_deep_nesting_is_refused(void **state)
+{
+    (void)state;
+    char deep[201] = "";
+    struct parts parts = plain;
+    memset(deep, '[', 100);
+    memset(deep + 100, ']', 100);
+    parts.added = deep;
+    check_refused(parts, CT_TOO_LARGE, "deeper than 64");
+}
+
 static void test_a_file_cut_anywhere_is_refused(void **state)
 {
     (void)state;
@@ -300,7 +311,7 @@ static void test_odd_texts_survive_the_round_trip(void **state)
 {
     (void)state;
     struct parts parts = plain;
-    parts.added = "{\"id\": 7, \"content\": \"\\\"\\\\\\n\\t\\u0001\\u0000 \xF0\x9F\x98\x80\", "
+    parts.added = "{\"id\": 7, \"content\": \"\\\"\\\\\\n\\t\\u0001 \xF0\x9F\x98\x80\", "
                   "\"special\": true},"
                   "{\"id\": 12, \"content\": \"<x>\\\\u\", \"normalized\": true}";
     parts.model = "\"unk_token\": \"c\", \"ignore_merges\": true,";
@@ -315,7 +326,7 @@ static void test_odd_texts_survive_the_round_trip(void **state)
     assert_non_null(json);
     if (ct_bpe_open_json(json, strlen(json), &again, &err) != CT_OK)
         fail_msg("%s", err.message);
-    static const char text[] = "abc a\"b 12 \"\\\n\t\1\0 \xF0\x9F\x98\x80 <x>\\u";
+    static const char text[] = "abc a\"b 12 \"\\\n\t\1 \xF0\x9F\x98\x80 <x>\\u";
     for (int has_special = 0; has_special < 2; has_special++) {
         int32_t ids[2][64];
         size_t n[2];
@@ -330,7 +341,10 @@ static void test_odd_texts_survive_the_round_trip(void **state)
             has_control = has_control || ids[0][i] == 7;
         assert_int_equal(has_control, has_special);
     }
+    size_t n_bytes;
     assert_int_equal(ct_bpe_n_vocab(again), 13);
+    assert_string_equal(ct_bpe_token_text(again, 9, &n_bytes), ""); /* no token has this id */
+    assert_string_equal(ct_bpe_token_text(again, 12, &n_bytes), "<x>\\u");
     free(json);
     ct_bpe_close(again);
     ct_bpe_close(bpe);
@@ -463,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_ids_are_counted_beyond_the_capacity),
         cmocka_unit_test(test_what_would_change_ids_is_refused_by_name),
         cmocka_unit_test(test_what_is_inconsistent_is_refused_by_name),
+        cmocka_unit_test(test_deep_nesting_is_refused),
         cmocka_unit_test(test_a_file_cut_anywhere_is_refused),
         cmocka_unit_test(test_odd_texts_survive_the_round_trip),
         cmocka_unit_test(test_a_very_long_word),

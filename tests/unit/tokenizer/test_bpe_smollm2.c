@@ -2,25 +2,10 @@
  * 2,000 texts. Skipped where the cache has no model. */
 #include "engine/format/gguf.h"
 #include "tests/support/bpe_golden.h"
-
-#include <unistd.h>
+#include "tests/support/cached_model.h"
 
 static struct ct_gguf *gguf;
 static struct ct_bpe *bpe;
-
-static bool find_model(char *path, size_t capacity)
-{
-    const char *cache = getenv("CENTROID_CACHE"), *xdg = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    const char *base = cache != NULL ? cache : xdg != NULL ? xdg : home;
-    if (base == NULL)
-        return false;
-    snprintf(path, capacity, "%s%s/SmolLM2-135M-Instruct.Q4_1.gguf", base,
-             cache != NULL ? ""
-             : xdg != NULL ? "/centroid"
-                           : "/.cache/centroid");
-    return access(path, R_OK) == 0;
-}
 
 static void test_ids_equal_the_reference(void **state)
 {
@@ -48,10 +33,10 @@ static void test_control_tokens(void **state)
 
 int main(void)
 {
-    char path[4096];
+    char path[512];
     struct ct_error err = {0};
-    if (!find_model(path, sizeof path)) {
-        puts("SKIPPED: no SmolLM2-135M-Instruct.Q4_1.gguf in the cache (CENTROID_CACHE)");
+    if (!cached_model(path)) {
+        printf("SKIPPED: no %s; ./test.sh --real fetches it\n", path);
         return 77;
     }
     if (ct_gguf_open(path, &gguf, &err) != CT_OK || ct_bpe_open_gguf(gguf, &bpe, &err) != CT_OK) {
