@@ -2,25 +2,21 @@
  *
  *   w[i,j] = scale[i, j/g] * codebook[index[i,j]] (+ offset[i, j/g])
  *
- * index     [n/16][k/4] tiles of 16 rows x 4 columns, n and k padded up (padding indices are 0). A
- * tile is 64 indices in the order row * 4 + column, a little-endian bitstream of 8 * bits bytes:
- *           index t occupies bits [t * bits, (t + 1) * bits), bit 0 being the lowest of byte 0.
- * Stored as U8 [n_tiles_n, n_tiles_k, 8 * bits].
- *
- *               bits 6:  byte 0   1   2   3 ...   47
- *                       |r0c0 r0c1 r0c2 r0c3|r1c0 ... r15c3|
- *
- * codebook  U-sorted centroids: I8 or F32 [n_codebooks, 2^bits]; n_codebooks is 1 (a tensor's, or
- * the model's) or n padded to 16 (a row's). scale     F16 [n_tiles_n, n_groups, 16]: the scale of
- * row 16 * tile + r and group q of g columns (the last group may be short). Row scale is g = k
- * padded: one group. Absent: 1, which only a float codebook may have. offset    F16, as scale;
- * absent: 0.
+ * - index: [n/16][k/4] tiles of 16 rows x 4 columns, n and k padded up (padding indices are 0),
+ * each 64 indices in 8 * bits bytes (engine/base/tile.h). Stored as U8 [n_tiles_n, n_tiles_k, 8 *
+ * bits].
+ * - codebook: sorted centroids, I8 or F32 [n_codebooks, 2^bits]; n_codebooks is 1 (a tensor's, or
+ * the model's) or n padded to 16 (a row's).
+ * - scale: F16 [n_tiles_n, n_groups, 16], of row 16 * tile + r and group q of g columns (the last
+ * group may be short). A row's scale is g = k padded: one group. Absent: 1, which only a float
+ * codebook may have.
+ * - offset: F16, as scale; absent: 0.
  *
  * In a safetensors file the parts of "X.weight" are "X.weight.index", ".codebook", ".scale",
- * ".offset"; a codebook shared by the whole model is the tensor "centroid.codebook" and
- * "X.weight.codebook" is absent. n and k are the entries "X.weight" of quantization_config.tensors:
- * see docs/file-format.md. The index tensor ends with at least CT_CLUSTERED_SLACK readable bytes
- * after it (other tensors of the file, or padding), so that kernels load whole vectors.
+ * ".offset"; a codebook shared by the whole model is the tensor "centroid.codebook", and
+ * "X.weight.codebook" is absent. n, k, bits and g are in config.json: docs/file-format.md. At least
+ * CT_CLUSTERED_SLACK readable bytes follow the index (other tensors of the file, or padding), so
+ * that kernels load whole vectors.
  *
  * Clustering study, section III; survey, section on non-uniform quantisation. Immutable; any
  * thread. */

@@ -89,6 +89,17 @@ def write_model(folder, n_matrices, n, k, seed=1):
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def tile_index(tile, bits, t):
+    """Index t of a packed tile: its planes of four, two and one bits, the lowest first."""
+    index = below = 0
+    for width in (8, 4, 2, 1):
+        if bits & width:
+            field = tile[8 * below + t % (8 * width)] >> t // (8 * width) * width
+            index |= (field & 2**width - 1) << below
+            below += width
+    return index
+
+
 def decode(tensors, config, name):
     """The rows of a clustered matrix, by the formula of the file format."""
     entry = config["tensors"][name]
@@ -105,9 +116,7 @@ def decode(tensors, config, name):
         row = []
         for j in range(k):
             tile = (i // 16 * tiles_k + j // 4) * 8 * bits
-            bit = (i % 16 * 4 + j % 4) * bits
-            pair = int.from_bytes(index[tile + bit // 8 : tile + bit // 8 + 2], "little")
-            value = codebook[base + (pair >> bit % 8 & (1 << bits) - 1)]
+            value = codebook[base + tile_index(index[tile : tile + 8 * bits], bits, i % 16 * 4 + j % 4)]
             at = ((i // 16 * groups + j // group) * 16 + i % 16) * 2
             if scale:
                 value *= half(scale[at : at + 2])

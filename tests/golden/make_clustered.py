@@ -38,16 +38,19 @@ def random_codebook(rng, dtype, rows, bits):
 
 
 def pack(index, bits):
-    """[n, k] indices, both padded, as [n/16, k/4, 8 * bits] bytes."""
+    """[n, k] indices, both padded, as [n/16, k/4, 8 * bits] bytes: planes of four, two and one bits."""
     n, k = index.shape
     out = np.zeros((n // 16, k // 4, 8 * bits), np.uint8)
     for row in range(n):
         for column in range(k):
+            tile = out[row // 16, column // 4]
             t = row % 16 * 4 + column % 4
-            for bit in range(bits):
-                at = t * bits + bit
-                value = int(index[row, column]) >> bit & 1
-                out[row // 16, column // 4, at // 8] |= value << at % 8
+            below = 0
+            for width in (8, 4, 2, 1):
+                if bits & width:
+                    field = int(index[row, column]) >> below & 2**width - 1
+                    tile[8 * below + t % (8 * width)] |= field << t // (8 * width) * width
+                    below += width
     return out
 
 

@@ -44,12 +44,13 @@ static void lookup_init(struct lookup *l, const float *codebook, int bits)
 CT_INLINE void decode_half(const struct lookup *l, __m256i index, float (*w)[CT_TILE_ROWS],
                            int bits)
 {
-    /* bytes from row, (swapped) column to column, row */
+    /* bytes from row, column to column, row */
     index = _mm256_shuffle_epi8(index, _mm256_broadcastsi128_si256(_mm_setr_epi8(
-                                           1, 5, 9, 13, 0, 4, 8, 12, 3, 7, 11, 15, 2, 6, 10, 14)));
+                                           0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
+    const struct ct_index_avx2 apart = ct_split_index_avx2(index, bits);
     __m256i byte[4];
     for (int i = 0; i < 4; i++)
-        byte[i] = ct_lookup_half_avx2(&l->byte[i], index, bits);
+        byte[i] = ct_lookup_half_avx2(&l->byte[i], apart, bits);
     __m256i low[2] = {_mm256_unpacklo_epi8(byte[0], byte[1]),
                       _mm256_unpackhi_epi8(byte[0], byte[1])};
     __m256i high[2] = {_mm256_unpacklo_epi8(byte[2], byte[3]),
@@ -62,13 +63,13 @@ CT_INLINE void decode_half(const struct lookup *l, __m256i index, float (*w)[CT_
 
 /* The same, one weight at a time; a row's codebook is `step` after the one before. */
 CT_INLINE void decode_half_slow(const float *codebook, int64_t step, __m256i index,
-                                float (*w)[CT_TILE_ROWS], int bits)
+                                float (*w)[CT_TILE_ROWS])
 {
     uint8_t at[32];
     _mm256_storeu_si256((__m256i *)at, index);
     for (int r = 0; r < 8; r++)
         for (int c = 0; c < 4; c++)
-            w[c][r] = codebook[r * step + at[4 * r + (bits < 8 ? c ^ 1 : c)]];
+            w[c][r] = codebook[r * step + at[4 * r + c]];
 }
 
 /* Columns [begin, end) of a tile into scratch.w; bits is a constant. */
@@ -81,13 +82,13 @@ CT_INLINE void decode_tile(const struct ct_linear *a, const struct lookup *looku
         _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
 #pragma GCC unroll 2
         for (int h = 0; h < 2; h++) {
-            __m256i index = ct_unpack_half_avx2(p, h, bits);
+            __m256i index = ct_join_index_avx2(ct_load_index_avx2(p, h, bits), bits);
             float(*w)[CT_TILE_ROWS] = (float(*)[CT_TILE_ROWS])(scratch.w[j] + 8 * h);
             if (a->n_codebooks > 1)
                 decode_half_slow(a->codebook_f32 + ((tile * CT_TILE_ROWS + 8 * h) << bits),
-                                 1 << bits, index, w, bits);
+                                 1 << bits, index, w);
             else if (bits >= 7)
-                decode_half_slow(a->codebook_f32, 0, index, w, bits);
+                decode_half_slow(a->codebook_f32, 0, index, w);
             else
                 decode_half(lookup, index, w, bits);
         }

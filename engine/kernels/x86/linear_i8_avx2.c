@@ -26,7 +26,7 @@ enum {
 };
 
 static _Thread_local struct {
-    int8_t x[FEW][KC]; /* pairs swapped as the decoded tile has them */
+    int8_t x[FEW][KC];
     int8_t x_abs[FEW][KC];
     int16_t w16[KC * CT_TILE_ROWS];
     int16_t x16[X16_BYTES / 2];
@@ -51,17 +51,12 @@ CT_INLINE __m256i broadcast_i32(const void *p)
 /* ---- Few tokens ---- */
 
 /* Columns [begin, end) of M tokens into scratch; q is zero from k to k padded to 64. */
-CT_INLINE void load_few(const struct ct_linear *a, int64_t begin, int64_t end, int M,
-                        bool is_swapped)
+CT_INLINE void load_few(const struct ct_linear *a, int64_t begin, int64_t end, int M)
 {
-    const __m256i swap = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
     for (int t = 0; t < M; t++) {
         const int8_t *q = a->x_i8.q + min_i64(t, a->m - 1) * a->x_i8.ldq + begin;
         for (int64_t j = 0; j < end - begin; j += 32) {
             __m256i x = ct_load_avx2(q + j);
-            if (is_swapped)
-                x = _mm256_shuffle_epi8(x, swap);
             _mm256_store_si256((__m256i *)(scratch.x[t] + j), x);
             _mm256_store_si256((__m256i *)(scratch.x_abs[t] + j), _mm256_abs_epi8(x));
         }
@@ -102,9 +97,7 @@ CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t gr
 }
 
 /* All tokens, M of them or fewer (the last stands in for those missing); bits and M are constants.
- * The stages of a tile (unpack, look up, multiply) are as long as the processor can look ahead, so
- * that each turn of the loop runs them on three tiles. Tiles follow one another in memory across
- * columns and rows, and so does this pipeline. */
+ */
 CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end,
                           const int bits, const int M)
 {
@@ -117,12 +110,6 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
         ct_lookup_init_avx2(&lookup, a->codebook_i8, bits);
 
     const uint8_t *p = a->index + tile_begin * n_tiles_k * tile_bytes;
-    const uint8_t *last = a->index + (tile_end * n_tiles_k - 1) * tile_bytes;
-    __m256i low = ct_lookup_half_avx2(&lookup, ct_unpack_half_avx2(p, 0, bits), bits);
-    __m256i high = ct_lookup_half_avx2(&lookup, ct_unpack_half_avx2(p, 1, bits), bits);
-    p = p < last ? p + tile_bytes : last;
-    __m256i index_low = ct_unpack_half_avx2(p, 0, bits);
-    __m256i index_high = ct_unpack_half_avx2(p, 1, bits);
     for (int64_t tile = tile_begin; tile < tile_end; tile++) {
         __m256 acc[FEW][2];
 #pragma GCC unroll 4
@@ -138,14 +125,18 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
             while (j < group_end) {
                 if (chunk != j / KC) {
                     chunk = j / KC;
-                    load_few(a, chunk * KC, min_i64((chunk + 1) * KC, a->k), M, bits < 8);
+                    load_few(a, chunk * KC, min_i64((chunk + 1) * KC, a->k), M);
                 }
                 const int64_t end = min_i64(group_end, (chunk + 1) * KC);
                 const int8_t *x = scratch.x[0] + (j - chunk * KC);
                 const int8_t *x_abs = scratch.x_abs[0] + (j - chunk * KC);
                 for (; j < end; j += CT_TILE_COLS) {
-                    p = p < last ? p + tile_bytes : last;
                     _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
+                    __m256i low =
+                        ct_lookup_half_avx2(&lookup, ct_load_index_avx2(p, 0, bits), bits);
+                    __m256i high =
+                        ct_lookup_half_avx2(&lookup, ct_load_index_avx2(p, 1, bits), bits);
+                    p += tile_bytes;
 #pragma GCC unroll 4
                     for (int t = 0; t < M; t++) {
                         __m256i four = broadcast_i32(x + t * KC);
@@ -155,10 +146,6 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
                     }
                     x += CT_TILE_COLS;
                     x_abs += CT_TILE_COLS;
-                    low = ct_lookup_half_avx2(&lookup, index_low, bits);
-                    high = ct_lookup_half_avx2(&lookup, index_high, bits);
-                    index_low = ct_unpack_half_avx2(p, 0, bits);
-                    index_high = ct_unpack_half_avx2(p, 1, bits);
                 }
             }
             end_group_few(a, tile, group, n_groups, dot, acc, M);
@@ -173,12 +160,10 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
 /* ---- Many tokens ---- */
 
 /* A half tile's bytes to two registers of int16 pairs: columns 0 and 2, columns 1 and 3. */
-CT_INLINE void store_pairs(__m256i w, bool is_swapped, int16_t *out)
+CT_INLINE void store_pairs(__m256i w, int16_t *out)
 {
-    __m256i high = _mm256_srai_epi16(w, 8);
-    __m256i low = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
-    _mm256_store_si256((__m256i *)out, is_swapped ? high : low);
-    _mm256_store_si256((__m256i *)(out + 8 * 32), is_swapped ? low : high);
+    _mm256_store_si256((__m256i *)out, _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+    _mm256_store_si256((__m256i *)(out + 8 * 32), _mm256_srai_epi16(w, 8));
 }
 
 /* The centroids of a half tile whose rows have their own codebooks. */
@@ -208,13 +193,15 @@ CT_INLINE void decode_tile(const struct ct_linear *a, const struct ct_lookup_avx
             }
             _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
             for (int h = 0; h < 2; h++) {
-                __m256i w = ct_unpack_half_avx2(p, h, bits);
+                struct ct_index_avx2 index = ct_load_index_avx2(p, h, bits);
+                __m256i w;
                 if (a->n_codebooks > 1)
-                    w = look_up_by_row(
-                        w, a->codebook_i8 + ((tile * CT_TILE_ROWS + 8 * h) << a->bits), a->bits);
+                    w = look_up_by_row(ct_join_index_avx2(index, bits),
+                                       a->codebook_i8 + ((tile * CT_TILE_ROWS + 8 * h) << a->bits),
+                                       a->bits);
                 else
-                    w = ct_lookup_half_avx2(lookup, w, bits);
-                store_pairs(w, bits < 8, out + 16 * h);
+                    w = ct_lookup_half_avx2(lookup, index, bits);
+                store_pairs(w, out + 16 * h);
             }
         }
     }

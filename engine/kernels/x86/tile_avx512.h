@@ -1,9 +1,9 @@
 /* Packed tiles to centroids with AVX-512 VBMI, a whole tile (16 rows x 4 columns) to a register.
  *
- * Eight indices are b bytes: a byte permute gives each its own quadword, one multishift cuts eight
- * bytes out of each at multiples of b bits, and one byte permute (of a table repeated to 64
- * entries, so that the bits above b do not matter) looks all 64 up. 7 bits take a permute of two
- * tables, 8 bits two of those. */
+ * Each plane of a tile (base/tile.h) is loaded into all lanes and shifted or rotated so that its
+ * bits come to their place in every byte; a ternary operation merges two planes. One byte permute,
+ * of a table repeated to 64 entries so that the bits above do not matter, looks all 64 indices up;
+ * 7 bits take a permute of two tables, 8 bits two of those. */
 #ifndef CT_KERNELS_X86_TILE_AVX512_H
 #define CT_KERNELS_X86_TILE_AVX512_H
 
@@ -20,29 +20,57 @@ enum {
     CT_PREFETCH_BYTES = 4096,
 };
 
-/* Of one bit width: where the bytes of each quadword come from, and the shifts inside. */
+/* How far the lanes of each plane are moved, for one bit width. */
 struct ct_unpack_avx512 {
-    __m512i spread, shift;
+    __m512i four, two, one;
 };
 
 CT_INLINE struct ct_unpack_avx512 ct_unpack_init_avx512(int bits)
 {
-    uint8_t spread[64], shift[64];
-    for (int i = 0; i < 64; i++) {
-        spread[i] = (uint8_t)(i / 8 * bits + i % 8);
-        shift[i] = (uint8_t)(i % 8 * bits);
+    uint64_t four[8], one[8];
+    uint32_t two[16];
+    const int above_four = bits & 4, above_two = bits & 6;
+    for (int i = 0; i < 8; i++) {
+        four[i] = i < 4 ? 0 : 4;                 /* to the right */
+        one[i] = (uint64_t)(above_two - i) & 63; /* around to the left */
     }
-    return (struct ct_unpack_avx512){_mm512_loadu_si512(spread), _mm512_loadu_si512(shift)};
+    for (int i = 0; i < 16; i++)
+        two[i] = (uint32_t)(above_four - 2 * (i / 4)) & 31;
+    return (struct ct_unpack_avx512){_mm512_loadu_si512(four), _mm512_loadu_si512(two),
+                                     _mm512_loadu_si512(one)};
 }
 
-/* 64 indices, with anything above their `bits` bits (a constant); reads 64 bytes from p. */
+/* Each byte's bits below n from a, the others from b. */
+CT_INLINE __m512i ct_merge_avx512(__m512i a, __m512i b, int n)
+{
+    return _mm512_ternarylogic_epi64(_mm512_set1_epi8((char)((1 << n) - 1)), a, b, 0xca);
+}
+
+/* 64 indices, with anything above their `bits` bits (a constant). */
 CT_INLINE __m512i ct_unpack_tile_avx512(const struct ct_unpack_avx512 *u, const uint8_t *p,
                                         int bits)
 {
-    __m512i packed = _mm512_loadu_si512(p);
     if (bits >= 8)
-        return packed;
-    return _mm512_multishift_epi64_epi8(u->shift, _mm512_permutexvar_epi8(u->spread, packed));
+        return _mm512_loadu_si512(p);
+    __m512i index = _mm512_setzero_si512();
+    if (bits & 4) {
+        index = _mm512_srlv_epi64(_mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)p)),
+                                  u->four);
+        p += 32;
+    }
+    if (bits & 2) {
+        __m512i two =
+            _mm512_rolv_epi32(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p)), u->two);
+        index = bits & 4 ? ct_merge_avx512(index, two, 4) : two;
+        p += 16;
+    }
+    if (bits & 1) {
+        int64_t bytes;
+        memcpy(&bytes, p, sizeof bytes);
+        index =
+            ct_merge_avx512(index, _mm512_rolv_epi64(_mm512_set1_epi64(bytes), u->one), bits & 6);
+    }
+    return index;
 }
 
 /* A table of bytes; its rows are used as far as `bits` needs. */

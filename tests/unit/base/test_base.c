@@ -137,12 +137,15 @@ static void tiles_unpack_to_what_was_packed(void **state)
             assert_memory_equal(in, out, sizeof in);
         }
     }
-    /* The bitstream itself: index 1 of 6 bits lies in the top of byte 0 and the bottom of byte 1.
-     */
-    uint8_t in[CT_TILE_INDICES] = {0, 63}, packed[48];
-    ct_tile_pack(in, 6, packed);
-    assert_int_equal(packed[0], 0xc0);
-    assert_int_equal(packed[1], 0x0f);
+    /* The planes themselves: index 33 of 7 bits lies in the high half of byte 1, in bits 5:4 of
+     * byte 32 + 1 and in bit 4 of byte 48 + 1. */
+    uint8_t in[CT_TILE_INDICES] = {0}, packed[56], expected[56] = {0};
+    in[33] = 0x55;
+    expected[1] = 0x50;
+    expected[33] = 0x10;
+    expected[49] = 0x10;
+    ct_tile_pack(in, 7, packed);
+    assert_memory_equal(packed, expected, sizeof expected);
 }
 
 static enum ct_status parse(const char *line, struct ct_error *err, int64_t *count, int64_t *size,
