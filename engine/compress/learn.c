@@ -39,14 +39,18 @@ static void normalise_row(const struct ct_pass *pass, struct ct_worker *worker)
     }
 }
 
-/* Centroids of either kind. start: those of the round before, or NULL. */
+/* Centroids of either kind. start: those of the round before, or NULL. A draft is a round in the
+ * middle: among floats the exact method takes long, and what it gains comes from the first round,
+ * which leads the scales to a better place, and is kept by the last. */
 static enum ct_status solve_codebook(const struct ct_quantize *options,
-                                     const struct ct_points *points, int n_starts,
+                                     const struct ct_points *points, bool is_draft, int n_starts,
                                      const float *start, struct ct_codebook *codebook)
 {
     int k = 1 << options->bits;
     double before[CT_MAX_CLUSTERS], found[CT_MAX_CLUSTERS];
     struct ct_kmeans kmeans = {k, options->method, n_starts, options->seed, NULL};
+    if (is_draft && options->has_float_centroids)
+        kmeans.method = CT_KMEANS_LLOYD;
     if (start != NULL) {
         for (int i = 0; i < k; i++)
             before[i] = start[i];
@@ -67,13 +71,14 @@ enum ct_status ct_worker_learn(struct ct_worker *worker, const struct ct_pass *p
     bool is_unscaled = ct_is_unscaled(options);
     double range = is_unscaled ? extreme + (extreme == 0) : value_range * ct_quantize_unit(options);
     struct ct_pass round = *pass;
-    for (int i = 0; i < (is_unscaled ? 1 : 1 + N_REFITS); i++) {
+    int n_rounds = is_unscaled ? 1 : 1 + N_REFITS;
+    for (int i = 0; i < n_rounds; i++) {
         round.coder = i == 0 ? NULL : &worker->coder;
         normalise_row(&round, worker);
         ct_points_from_values(&worker->points, worker->value, worker->weight, (int)pass->plan->k,
                               -range, range, worker->keys);
-        enum ct_status status =
-            solve_codebook(options, &worker->points, 1, i == 0 ? NULL : codebook->f32, codebook);
+        enum ct_status status = solve_codebook(options, &worker->points, i > 0 && i + 1 < n_rounds,
+                                               1, i == 0 ? NULL : codebook->f32, codebook);
         if (status != CT_OK)
             return status;
         ct_coder_init(&worker->coder, codebook->f32, 1 << options->bits, ct_quantize_unit(options));
@@ -182,7 +187,7 @@ static enum ct_status solve_shared_scale(const struct ct_quantize *options,
         candidate.scale = ct_f16_from_f32(scale);
         ct_points_scale(points, unit / scale);
         unit = scale;
-        enum ct_status status = solve_codebook(options, points, 1, NULL, &candidate);
+        enum ct_status status = solve_codebook(options, points, false, 1, NULL, &candidate);
         if (status != CT_OK)
             return status;
         double centroids[CT_MAX_CLUSTERS];
@@ -211,8 +216,8 @@ static enum ct_status learn_scaled(struct ct_quantizer *quantizer, const struct 
                           value_range * unit, max_weight, err);
         if (status != CT_OK)
             return status;
-        status = solve_codebook(options, &quantizer->workers[0].points, i == 0 ? N_STARTS : 1,
-                                i == 0 ? NULL : codebook->f32, codebook);
+        status = solve_codebook(options, &quantizer->workers[0].points, i > 0 && i < N_REFITS,
+                                i == 0 ? N_STARTS : 1, i == 0 ? NULL : codebook->f32, codebook);
         if (status != CT_OK)
             return ct_error_set(err, status, "no memory for K-means");
         ct_coder_init(&quantizer->coder, codebook->f32, 1 << options->bits, unit);
@@ -232,7 +237,7 @@ static enum ct_status learn_unscaled(struct ct_quantizer *quantizer,
     if (status != CT_OK)
         return status;
     status = options->has_float_centroids
-                 ? solve_codebook(options, points, N_STARTS, NULL, codebook)
+                 ? solve_codebook(options, points, false, N_STARTS, NULL, codebook)
                  : solve_shared_scale(options, points, codebook);
     return status == CT_OK ? CT_OK : ct_error_set(err, status, "no memory for K-means");
 }
