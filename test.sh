@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is needed, builds with sanitizers and runs every test.
 # usage: ./test.sh [--real] [--tsan]
-#   --real   fetches the default model first, so that the tests on real weights run too
+#   --real   fetches the default model, and runs the tests on real weights, without sanitizers too
 #   --tsan   builds with the thread sanitizer instead of address and undefined behaviour
 set -eu
 cd "$(dirname "$0")"
@@ -31,3 +31,8 @@ fi
 cmake --preset $preset -DPython3_EXECUTABLE="$venv/bin/python"
 cmake --build --preset $preset
 ctest --preset $preset
+if [ -n "$is_real" ]; then
+    cmake --preset dev -DPython3_EXECUTABLE="$venv/bin/python"
+    cmake --build --preset dev
+    ctest --preset dev -R smollm2
+fi

@@ -86,8 +86,9 @@ static inline void reference_check_greedy(struct ct_engine *engine, const json_t
     struct ct_slice slices[REFERENCE_MAX_CASES];
     int n_answers[REFERENCE_MAX_CASES], owner[REFERENCE_MAX_CASES];
     int32_t last[REFERENCE_MAX_CASES];
-    int n_cases = (int)json_array_size(cases), n_alive = 0;
+    int n_alive = 0;
     assert_in_range(n_cases, 1, REFERENCE_MAX_CASES);
+    assert_true((size_t)n_cases <= json_array_size(cases));
     for (int i = 0; i < n_cases; i++) {
         const json_t *text = json_object_get(json_array_get(cases, (size_t)i), "prompt");
         int n_prompt =

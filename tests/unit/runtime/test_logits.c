@@ -92,7 +92,7 @@ static void check_logits(const json_t *model)
 static void check_greedy(const json_t *model)
 {
     struct ct_engine *engine = open_model(model);
-    reference_check_greedy(engine, json_object_get(model, "greedy"));
+    reference_check_greedy(engine, json_object_get(model, "greedy"), 20);
     ct_engine_close(engine);
 }
 
