@@ -76,9 +76,10 @@ static inline int32_t reference_best(const struct ct_engine *engine, const float
     return best;
 }
 
-/* Continues every case of a golden "greedy" list, all in one batch, and asserts that the answers
- * are equal. A prompt's text must also give its tokens. */
-static inline void reference_check_greedy(struct ct_engine *engine, const json_t *cases)
+/* Continues the first n_cases of a golden "greedy" list, all in one batch, and asserts that the
+ * answers are equal. A prompt's text must also give its tokens. */
+static inline void reference_check_greedy(struct ct_engine *engine, const json_t *cases,
+                                          int n_cases)
 {
     static int32_t prompt[REFERENCE_MAX_TOK], ids[REFERENCE_MAX_TOK];
     static int32_t answers[REFERENCE_MAX_CASES][REFERENCE_MAX_TOK];
