@@ -36,7 +36,6 @@ static void close_if_over(struct answer *answer)
     if (answer->reply.request != NULL)
         ct_reply_deinit(&answer->reply);
     ct_request_close(answer->request);
-    ct_buffer_deinit(&answer->body);
     free(answer);
     server->n_answers--;
     ct_server_check_drained(server);
@@ -57,8 +56,7 @@ static void refuse(struct answer *answer, const struct ct_refusal *refusal)
     ct_exchange_refuse(answer->exchange, refusal);
 }
 
-/* ---- the way in
- * ------------------------------------------------------------------------------------ */
+/* ---- the way in ------------------------------------------------------------------------------ */
 
 static void submit(struct answer *answer)
 {
@@ -96,7 +94,6 @@ static void read_body(struct answer *answer)
     answer->read_status =
         ct_openai_request_read(answer->request, answer->body.data, answer->body.n_bytes,
                                &answer->server->model, &answer->refusal);
-    ct_buffer_deinit(&answer->body);
 }
 
 static void on_work(uv_work_t *work)
@@ -110,6 +107,7 @@ static void on_work_done(uv_work_t *work, int status)
     struct ct_http *http = &answer->server->http;
     (void)status;
     answer->is_reading = false;
+    ct_http_free_body(http, &answer->body);
     submit(answer);
     close_if_over(answer);
     ct_http_run(http);
@@ -145,6 +143,7 @@ static void begin(struct ct_exchange *x, enum ct_request_kind kind)
     x->on_close = on_close;
     if (answer->body.n_bytes <= MAX_INLINE_BYTES) {
         read_body(answer);
+        ct_http_free_body(x->http, &answer->body);
         submit(answer);
         return;
     }
@@ -164,8 +163,7 @@ void ct_handle_chat_completions(struct ct_exchange *x)
     begin(x, CT_REQUEST_CHAT);
 }
 
-/* ---- the way out
- * ----------------------------------------------------------------------------------- */
+/* ---- the way out ----------------------------------------------------------------------------- */
 
 static long pull(struct ct_exchange *x, char *out, size_t max)
 {

@@ -18,13 +18,17 @@
 struct ct_buffer ct_exchange_take_body(struct ct_exchange *x)
 {
     struct ct_buffer body = x->body;
-    x->http->n_body_bytes -= body.capacity;
     ct_buffer_init(&x->body);
     return body;
 }
 
-/* ---- replies
- * --------------------------------------------------------------------------------------- */
+void ct_http_free_body(struct ct_http *http, struct ct_buffer *body)
+{
+    http->n_body_bytes -= body->capacity;
+    ct_buffer_deinit(body);
+}
+
+/* ---- replies --------------------------------------------------------------------------------- */
 
 void ct_exchange_header(struct ct_exchange *x, const char *name, const char *fmt, ...)
 {
@@ -148,8 +152,7 @@ void ct_exchange_stream(struct ct_exchange *x, ct_pull_fn *pull)
     MHD_destroy_response(response);
 }
 
-/* ---- the daemon's callbacks
- * ------------------------------------------------------------------------ */
+/* ---- the daemon's callbacks ------------------------------------------------------------------ */
 
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
@@ -215,8 +218,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (x->on_close != NULL)
         x->on_close(x);
     ct_server_count(http->server, x);
-    http->n_body_bytes -= x->body.capacity;
-    ct_buffer_deinit(&x->body);
+    ct_http_free_body(http, &x->body);
     *(x->prev ? &x->prev->next : &http->exchanges) = x->next;
     if (x->next != NULL)
         x->next->prev = x->prev;
@@ -324,11 +326,12 @@ static enum MHD_Result on_body(struct ct_exchange *x, const char *bytes, size_t 
         ct_refuse(&x->refusal, 503, "overloaded", NULL, "too many requests are being received");
         x->refusal.retry_after_s = 1;
     }
+    if (x->refusal.http != 0) {
+        ct_http_free_body(http, &x->body);
+        return MHD_YES;
+    }
     http->n_body_bytes -= x->body.capacity;
-    if (x->refusal.http == 0)
-        ct_buffer_append(&x->body, bytes, n_bytes);
-    else
-        ct_buffer_deinit(&x->body);
+    ct_buffer_append(&x->body, bytes, n_bytes);
     http->n_body_bytes += x->body.capacity;
     return MHD_YES;
 }
@@ -377,8 +380,7 @@ static void on_log(void *context, const char *fmt, va_list args)
     ct_log(CT_LOG_DEBUG, "http: %s", line);
 }
 
-/* ---- the loop
- * -------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer)
 {

@@ -30,7 +30,7 @@ enum {
     CT_MAX_HEAD_BYTES = 16384,
     CT_MAX_HEADERS = 100,
     CT_MAX_BODY_BYTES = 8 << 20,
-    CT_MAX_ALL_BODIES_BYTES = 128 << 20, /* bodies being received, all connections together */
+    CT_MAX_ALL_BODIES_BYTES = 128 << 20, /* bodies being received or parsed, all together */
 };
 
 struct ct_http_limits {
@@ -111,8 +111,9 @@ struct ct_exchange {
     ct_pull_fn *pull;
 };
 
-/* The body changes hands. */
+/* The body changes hands; it counts as being received until it is given back. */
 struct ct_buffer ct_exchange_take_body(struct ct_exchange *exchange);
+void ct_http_free_body(struct ct_http *http, struct ct_buffer *body);
 
 /* A header of the reply to come. */
 void ct_exchange_header(struct ct_exchange *exchange, const char *name, const char *fmt, ...)

@@ -545,6 +545,23 @@ class Alone(unittest.TestCase):
             server.wait_for(lambda: server.metric("centroid_connections") == 1)
             self.assertLess(server.resident_bytes() - before, (48 << 20) * SANITIZER_FACTOR)
 
+    def test_all_bodies_together_are_bounded(self):
+        with Server() as server:
+            before = server.resident_bytes()
+            body = b'{"model":"tiny","prompt":"hi","user":"' + b"x" * (MAX_BODY - 64) + b'"}'
+            raw = request("POST", "/v1/completions", body)
+            connections = [server.connect() for _ in range(24)]
+            for connection in connections:
+                connection.sendall(raw[:-1])
+            self.assertLess(server.resident_bytes() - before, (300 << 20) * SANITIZER_FACTOR)
+            statuses = []
+            for connection in connections:
+                connection.sendall(raw[-1:])
+                statuses.append(read_response(connection)[0])
+                connection.close()
+            self.assertEqual(set(statuses), {200, 503})
+            self.assertEqual(server.ask("POST", "/v1/completions", body)[0], 200)
+
     def test_connections_are_bounded(self):
         with Server("--connections", 8) as server:
             connections = [server.connect() for _ in range(8)]
