@@ -1,8 +1,5 @@
 #include "server/http_peer.h"
 
-#include "engine/base/log.h"
-#include "server/server.h"
-
 #include <stdlib.h>
 
 static void on_deadline(uv_timer_t *timer)

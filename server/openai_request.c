@@ -2,7 +2,6 @@
 
 #include "server/json.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
