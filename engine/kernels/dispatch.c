@@ -5,6 +5,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#if CT_HAVE_ARM
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 static const char *const names[CT_N_ISA] = {"scalar", "avx2", "avx512", "neon"};
 
@@ -28,8 +32,9 @@ bool ct_isa_is_usable(enum ct_isa isa)
                __builtin_cpu_supports("avx512vnni");
 #endif
 #if CT_HAVE_ARM
-    case CT_ISA_neon:
-        return true;
+    case CT_ISA_neon: /* every arm64 has NEON, not every one the dot product and half arithmetic */
+        return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 &&
+               (getauxval(AT_HWCAP) & HWCAP_ASIMDHP) != 0;
 #endif
     default:
         return false;
@@ -42,7 +47,7 @@ static void use(struct ct_kernel_table *table, enum ct_isa isa)
 #define CT_KERNEL(name, parameters, bound)
 #define USE_scalar(name, set) table->name = ct_##name##_##set;
 #if CT_HAVE_X86
-#define USE_avx2(name, set) USE_scalar(name, set)
+#define USE_avx2(name, set)   USE_scalar(name, set)
 #define USE_avx512(name, set) USE_scalar(name, set)
 #else
 #define USE_avx2(name, set)

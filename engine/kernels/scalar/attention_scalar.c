@@ -12,7 +12,7 @@ static void attend_head(const struct ct_attention *a, const float *q, float *out
     double acc[MAX_HEAD_DIM] = {0};
     double peak = -INFINITY, sum = 0;
     for (int64_t s = 0; s < a->n_keys; s++) {
-        const uint16_t *k = a->k_pages[s / CT_KV_PAGE] + s % CT_KV_PAGE;      /* [D, page] */
+        const uint16_t *k = a->k_pages[s / CT_KV_PAGE] + s % CT_KV_PAGE;     /* [D, page] */
         const uint16_t *v = a->v_pages[s / CT_KV_PAGE] + s % CT_KV_PAGE * D; /* [page, D] */
         double score = 0;
         for (int d = 0; d < D; d++)

@@ -27,7 +27,8 @@ static void store(const struct ct_linear *a, int64_t t, int64_t row, float value
 void ct_linear_i8_scalar(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)
 {
     int64_t n_groups = (a->k + a->group - 1) / a->group;
-    for (int64_t row = tile_begin * CT_TILE_ROWS; row < tile_end * CT_TILE_ROWS && row < a->n; row++) {
+    for (int64_t row = tile_begin * CT_TILE_ROWS; row < tile_end * CT_TILE_ROWS && row < a->n;
+         row++) {
         int64_t tile = row / CT_TILE_ROWS;
         int r = (int)(row % CT_TILE_ROWS);
         const int8_t *codebook = a->codebook_i8 + (a->n_codebooks > 1 ? row << a->bits : 0);
@@ -54,7 +55,8 @@ void ct_linear_i8_scalar(const struct ct_linear *a, int64_t tile_begin, int64_t 
 void ct_linear_f32_scalar(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)
 {
     int64_t n_groups = (a->k + a->group - 1) / a->group;
-    for (int64_t row = tile_begin * CT_TILE_ROWS; row < tile_end * CT_TILE_ROWS && row < a->n; row++) {
+    for (int64_t row = tile_begin * CT_TILE_ROWS; row < tile_end * CT_TILE_ROWS && row < a->n;
+         row++) {
         int64_t tile = row / CT_TILE_ROWS;
         int r = (int)(row % CT_TILE_ROWS);
         const float *codebook = a->codebook_f32 + (a->n_codebooks > 1 ? row << a->bits : 0);

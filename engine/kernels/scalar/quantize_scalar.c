@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-void ct_quantize_i8_scalar(const float *x, int64_t k, int group, int8_t *q, float *scale, int32_t *sum)
+void ct_quantize_i8_scalar(const float *x, int64_t k, int group, int8_t *q, float *scale,
+                           int32_t *sum)
 {
     for (int64_t begin = 0, g = 0; begin < k; begin += group, g++) {
         int64_t end = begin + group < k ? begin + group : k;

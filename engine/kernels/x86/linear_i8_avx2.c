@@ -78,8 +78,8 @@ CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t gr
     int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
     __m256 scale[2], offset[2];
     for (int h = 0; h < 2; h++) {
-        scale[h] = a->scale ? ct_load_f16_avx2(a->scale + place + 8 * h) : _mm256_set1_ps(1);
-        offset[h] = a->offset ? ct_load_f16_avx2(a->offset + place + 8 * h) : _mm256_setzero_ps();
+        scale[h] = a->scale ? v_f16(a->scale + place + 8 * h) : _mm256_set1_ps(1);
+        offset[h] = a->offset ? v_f16(a->offset + place + 8 * h) : _mm256_setzero_ps();
     }
 #pragma GCC unroll 4
     for (int t = 0; t < M; t++) {
@@ -361,11 +361,10 @@ static void load_scales(const struct ct_linear *a, int64_t tile, int64_t begin, 
     for (int64_t group = first; group * a->group < end; group++) {
         int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
         for (int h = 0; h < 16; h += 8) {
-            __m256 scale = a->scale ? ct_load_f16_avx2(a->scale + place + h) : _mm256_set1_ps(1);
+            __m256 scale = a->scale ? v_f16(a->scale + place + h) : _mm256_set1_ps(1);
             _mm256_storeu_ps(scratch.scale[group - first] + h, scale);
             if (a->offset != NULL)
-                _mm256_storeu_ps(scratch.offset[group - first] + h,
-                                 ct_load_f16_avx2(a->offset + place + h));
+                _mm256_storeu_ps(scratch.offset[group - first] + h, v_f16(a->offset + place + h));
         }
     }
 }

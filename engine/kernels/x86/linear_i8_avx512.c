@@ -55,15 +55,13 @@ CT_INLINE __m512 end_group(const struct ct_linear *a, int64_t tile, int64_t grou
     const int64_t place = (tile * n_groups + group) * CT_TILE_ROWS, at = t * n_groups + group;
     const __m512 x_scale = _mm512_set1_ps(a->x_i8.scale[at]);
     const int32_t x_sum = a->x_i8.sum[at];
-    __m512 scale = _mm512_set1_ps(1);
-    if (a->scale != NULL)
-        scale = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(a->scale + place)));
+    const __m512 scale = a->scale != NULL ? v_f16(a->scale + place) : _mm512_set1_ps(1);
     dot = _mm512_sub_epi32(dot, _mm512_set1_epi32(128 * x_sum));
     acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale, x_scale), acc);
     if (a->offset == NULL)
         return acc;
-    __m512 offset = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(a->offset + place)));
-    return _mm512_fmadd_ps(_mm512_set1_ps((float)x_sum), _mm512_mul_ps(offset, x_scale), acc);
+    return _mm512_fmadd_ps(_mm512_set1_ps((float)x_sum),
+                           _mm512_mul_ps(v_f16(a->offset + place), x_scale), acc);
 }
 
 /* ---- Few tokens ---- */

@@ -1,7 +1,7 @@
 /* Activation quantisation with AVX2, to the bit like the scalar one, NaN and infinity included: of
  * a maximum whose first operand is NaN, the processor gives the second. */
 #include "engine/kernels/kernels.h"
-#include "engine/kernels/x86/float_avx2.h"
+#include "engine/kernels/x86/vector_avx2.h"
 
 /* 32 values, the first n of which count, times inverse, as int8. */
 CT_INLINE __m256i quantize_32(const float *x, int64_t n, __m256 inverse)
@@ -10,10 +10,10 @@ CT_INLINE __m256i quantize_32(const float *x, int64_t n, __m256 inverse)
     __m256i q[4];
     for (int i = 0; i < 4; i++) {
         int64_t rest = n - 8 * i > 0 ? n - 8 * i : 0;
-        __m256 v = _mm256_mul_ps(ct_load_f32_avx2(x + 8 * i, rest), inverse);
+        __m256 v = _mm256_mul_ps(v_load_n(x + 8 * i, rest), inverse);
         v = _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         v = _mm256_min_ps(_mm256_max_ps(v, low), high);
-        q[i] = _mm256_and_si256(_mm256_cvtps_epi32(v), ct_first_avx2(rest));
+        q[i] = _mm256_and_si256(_mm256_cvtps_epi32(v), v_first_n(rest));
     }
     __m256i packed =
         _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
@@ -29,8 +29,8 @@ void ct_quantize_i8_avx2(const float *x, int64_t k, int group, int8_t *q, float 
         int64_t end = begin + group < k ? begin + group : k;
         __m256 top = _mm256_setzero_ps();
         for (j = begin; j < end; j += 8)
-            top = _mm256_max_ps(_mm256_andnot_ps(sign, ct_load_f32_avx2(x + j, end - j)), top);
-        float peak = ct_max_avx2(top);
+            top = _mm256_max_ps(_mm256_andnot_ps(sign, v_load_n(x + j, end - j)), top);
+        float peak = v_top(top);
         __m256 inverse = _mm256_set1_ps(peak > 0 ? 127.0f / peak : 0);
         __m256i total = _mm256_setzero_si256();
         for (j = begin; j < end; j += 32) {

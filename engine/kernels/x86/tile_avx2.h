@@ -11,7 +11,7 @@
 
 #include "engine/base/tile.h"
 #include "engine/kernels/kernels.h"
-#include "engine/kernels/x86/float_avx2.h"
+#include "engine/kernels/x86/vector_avx2.h"
 
 enum {
     CT_LINEAR8 = 9, /* in place of bits: 8 bits whose codebook is index - 128 (kept Q8_0 blocks) */
@@ -156,8 +156,7 @@ CT_INLINE void ct_store_rows_avx2(const struct ct_linear *a, int64_t tile, int64
         float *y = a->y + t * a->ldy + row;
         if (n <= 0)
             return;
-        ct_store_f32_avx2(
-            y, n, a->is_added ? _mm256_add_ps(ct_load_f32_avx2(y, n), values[h]) : values[h]);
+        v_store_n(y, n, a->is_added ? _mm256_add_ps(v_load_n(y, n), values[h]) : values[h]);
     }
 }
 

@@ -9,11 +9,7 @@
 
 #include "engine/base/tile.h"
 #include "engine/kernels/kernels.h"
-
-#include <immintrin.h>
-#include <string.h>
-
-#define CT_INLINE static inline __attribute__((always_inline))
+#include "engine/kernels/x86/vector_avx512.h"
 
 enum {
     CT_LINEAR8 = 9, /* in place of bits: 8 bits whose codebook is index - 128 (kept Q8_0 blocks) */
@@ -105,11 +101,8 @@ CT_INLINE void ct_store_rows_avx512(const struct ct_linear *a, int64_t tile, int
                                     __m512 value)
 {
     int64_t row = tile * CT_TILE_ROWS, n = a->n - row;
-    __mmask16 mask = n >= CT_TILE_ROWS ? 0xffff : (__mmask16)((1u << n) - 1);
     float *y = a->y + t * a->ldy + row;
-    if (a->is_added)
-        value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), value);
-    _mm512_mask_storeu_ps(y, mask, value);
+    v_store_n(y, n, a->is_added ? v_add(v_load_n(y, n), value) : value);
 }
 
 #endif

@@ -8,8 +8,9 @@
 #define SIMDE_NO_INLINE /* or the compiler takes minutes */
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx512.h>
-#include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
+
+#include "engine/base/f16.h"
 
 #include <math.h>
 #include <string.h>
@@ -44,10 +45,13 @@ static inline __m512 _mm512_cvtepi32_ps(__m512i a)
 
 static inline __m512 _mm512_cvtph_ps(__m256i a)
 {
-    __m256 half[2] = {_mm256_cvtph_ps(_mm256_castsi256_si128(a)),
-                      _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1))};
+    uint16_t x[16];
+    float y[16];
+    memcpy(x, &a, sizeof x);
+    for (int i = 0; i < 16; i++)
+        y[i] = ct_f16_to_f32(x[i]);
     __m512 result;
-    memcpy(&result, half, sizeof result);
+    memcpy(&result, y, sizeof y);
     return result;
 }
 
@@ -69,6 +73,53 @@ static inline void _mm512_mask_storeu_ps(float *p, __mmask16 mask, __m512 a)
     for (int i = 0; i < 16; i++)
         if (mask >> i & 1)
             p[i] = x[i];
+}
+
+static inline __m512i _mm512_cvtepu16_epi32(__m256i a)
+{
+    uint16_t x[16];
+    uint32_t y[16];
+    memcpy(x, &a, sizeof x);
+    for (int i = 0; i < 16; i++)
+        y[i] = x[i];
+    __m512i result;
+    memcpy(&result, y, sizeof y);
+    return result;
+}
+
+#define _MM_FROUND_NO_EXC            SIMDE_MM_FROUND_NO_EXC
+#define _mm512_cvtps_ph(a, rounding) ct_emulated_cvtps_ph(a)
+
+/* To nearest even, the only rounding in use. */
+static inline __m256i ct_emulated_cvtps_ph(__m512 a)
+{
+    float x[16];
+    uint16_t y[16];
+    memcpy(x, &a, sizeof x);
+    for (int i = 0; i < 16; i++)
+        y[i] = ct_f16_from_f32(x[i]);
+    __m256i result;
+    memcpy(&result, y, sizeof y);
+    return result;
+}
+
+static inline float _mm512_reduce_add_ps(__m512 a)
+{
+    float x[16];
+    memcpy(x, &a, sizeof x);
+    for (int half = 8; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            x[i] += x[i + half];
+    return x[0];
+}
+
+static inline float _mm512_reduce_max_ps(__m512 a)
+{
+    float x[16];
+    memcpy(x, &a, sizeof x);
+    for (int i = 1; i < 16; i++)
+        x[0] = x[i] > x[0] ? x[i] : x[0];
+    return x[0];
 }
 
 #endif
