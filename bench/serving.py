@@ -87,7 +87,7 @@ def wrk(port, connections, seconds):
     )
     return (
         float(re.search(r"Requests/sec:\s+([0-9.]+)", text)[1]),
-        re.search(r"99%\s+(\S+)", text)[1],
+        re.search(r"^\s+99%\s+(\S+)$", text, re.MULTILINE)[1],
     )
 
 

@@ -34,8 +34,7 @@ static const struct ct_cli_usage usage = {
     .missing = "IN or OUT",
 };
 
-/* ---- cancelling
- * ---------------------------------------------------------------------------------- */
+/* ---- cancelling ---- */
 
 static volatile sig_atomic_t is_cancelled;
 
@@ -61,8 +60,7 @@ static bool on_progress(void *context, const char *name, double done)
     return !is_cancelled;
 }
 
-/* ---- the report
- * ---------------------------------------------------------------------------------- */
+/* ---- the report ---- */
 
 typedef enum ct_status write_fn(const struct ct_report *report, FILE *file);
 
@@ -114,8 +112,7 @@ static enum ct_status write_report(const struct ct_report *report, const char *d
     return status;
 }
 
-/* ---- options
- * ------------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 static enum ct_status parse_scale(const char *text, int *group, struct ct_error *err)
 {
@@ -164,8 +161,7 @@ static int processors(void)
     return n < 1 ? 1 : n > 256 ? 256 : (int)n;
 }
 
-/* ---- the command
- * --------------------------------------------------------------------------------- */
+/* ---- the command ---- */
 
 static enum ct_status compress(const struct settings *s, struct ct_recipe *recipe, const char *in,
                                const char *out, struct ct_error *err)

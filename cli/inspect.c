@@ -39,8 +39,7 @@ struct listing {
     size_t n_bytes;
 };
 
-/* ---- listing
- * ------------------------------------------------------------------------------------- */
+/* ---- listing ---- */
 
 /* Whether a tensor is a part of a clustered matrix ("X.weight.index" of "X.weight"). */
 static bool is_part(const struct ct_model_file *model, const char *name)
@@ -115,8 +114,7 @@ static double bits_a_weight(size_t n_bytes, int64_t n_weights)
     return n_weights > 0 ? 8.0 * (double)n_bytes / (double)n_weights : 0;
 }
 
-/* ---- text
- * ---------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 enum { MAX_CELLS = 24, N_LEVELS = 9 };
 
@@ -209,8 +207,7 @@ static void print_listing(const struct listing *listing)
            bits_a_weight(listing->n_bytes, listing->n_weights));
 }
 
-/* ---- JSON
- * ---------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 /* The codebook of a tensor, or NULL where each row has its own. */
 static json_t *codebook_json(const struct ct_clustered *w)
@@ -277,8 +274,7 @@ static enum ct_status print_json(const struct listing *listing, struct ct_error 
     return CT_OK;
 }
 
-/* ---- the command
- * --------------------------------------------------------------------------------- */
+/* ---- the command ---- */
 
 int ct_cli_inspect(int argc, char **argv)
 {

@@ -213,8 +213,7 @@ static enum ct_status run_prompt(struct run *run, struct ct_error *err)
     return status;
 }
 
-/* ---- chat
- * ----------------------------------------------------------------------------------------- */
+/* ---- chat ---- */
 
 struct chat {
     struct ct_message *messages;

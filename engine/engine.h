@@ -54,13 +54,14 @@ struct ct_engine_info {
     bool has_chat_template;
 };
 
-/* path: a GGUF file or a model directory. CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED, CT_MEMORY, CT_IO. */
+/* path: a GGUF file or a model directory. CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED, CT_MEMORY, CT_IO.
+ */
 CT_MUST_CHECK enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *options,
                                             struct ct_engine **out, struct ct_error *err);
 void ct_engine_close(struct ct_engine *engine); /* after its sessions */
 const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine);
 
-/* ---- text ---------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 /* See ct_bpe_encode. Where has_special, a model that wants a bos token gets it in front, unless the text
  * starts with it already. */
@@ -77,7 +78,7 @@ CT_MUST_CHECK enum ct_status ct_engine_chat(const struct ct_engine *engine,
                                             const struct ct_message *messages, size_t n_messages,
                                             char **out, size_t *n_out, struct ct_error *err);
 
-/* ---- sessions and steps -------------------------------------------------------------------------- */
+/* ---- sessions and steps ---- */
 
 /* KV pages for n_tok tokens are set aside, so that a session that opened can never run out half-way.
  * CT_BUSY: no session or not enough pages free now. CT_CONTEXT: n_tok is above context_tok. */
@@ -92,7 +93,8 @@ struct ct_slice {
     const int32_t *tokens; /* [n_tokens], each within the vocabulary */
     int n_tokens;          /* >= 1; the session's tokens stay within what it was opened for */
     int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more */
-    const float *logits;   /* out: [n_logits] rows of n_vocab, valid until the next step; NULL when 0 */
+    const float *logits;   /* out: [n_logits] rows of n_vocab, valid until the next step; NULL when 0
+     */
     int64_t ld_logits;     /* out: floats from one row of logits to the next */
     struct ct_cost cost;   /* out: this slice's share of the step */
 };
@@ -103,9 +105,10 @@ struct ct_slice {
 CT_MUST_CHECK enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
                                             int n_slices, struct ct_error *err);
 
-/* ---- calibration --------------------------------------------------------------------------------- */
+/* ---- calibration ---- */
 
-/* From now on, steps also sum the squares of each matrix's input features (once an engine). CT_MEMORY. */
+/* From now on, steps also sum the squares of each matrix's input features (once an engine). CT_MEMORY.
+ */
 CT_MUST_CHECK enum ct_status ct_engine_observe(struct ct_engine *engine);
 
 /* The mean square of each input feature of the matrix with this Hugging Face name: writes [k] values to
@@ -113,7 +116,7 @@ CT_MUST_CHECK enum ct_status ct_engine_observe(struct ct_engine *engine);
 CT_MUST_CHECK enum ct_status ct_engine_input_squares(const struct ct_engine *engine, const char *name,
                                                      float *out, int64_t k);
 
-/* ---- sampling ------------------------------------------------------------------------------------ */
+/* ---- sampling ---- */
 
 struct ct_sampling {
     double temperature; /* 0: greedy */
@@ -136,7 +139,8 @@ CT_MUST_CHECK enum ct_status ct_sampler_open(const struct ct_engine *engine,
 void ct_sampler_close(struct ct_sampler *sampler);
 
 /* The next token for logits [n_vocab]; the sampler counts it for the penalties. Where logprobs are wanted, *logprob
- * (or NULL) receives the natural log of the token's probability before sampling cuts. Allocates nothing. */
+ * (or NULL) receives the natural log of the token's probability before sampling cuts. Allocates nothing.
+ */
 int ct_sampler_next(struct ct_sampler *sampler, const float *logits, float *logprob);
 
 #endif

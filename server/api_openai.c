@@ -56,7 +56,7 @@ static void refuse(struct answer *answer, const struct ct_refusal *refusal)
     ct_exchange_refuse(answer->exchange, refusal);
 }
 
-/* ---- the way in ------------------------------------------------------------------------------ */
+/* ---- the way in ---- */
 
 static void submit(struct answer *answer)
 {
@@ -163,7 +163,7 @@ void ct_handle_chat_completions(struct ct_exchange *x)
     begin(x, CT_REQUEST_CHAT);
 }
 
-/* ---- the way out ----------------------------------------------------------------------------- */
+/* ---- the way out ---- */
 
 static long pull(struct ct_exchange *x, char *out, size_t max)
 {

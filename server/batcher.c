@@ -44,7 +44,7 @@ struct ct_batcher {
     atomic_ullong step_began_ns; /* 0: no step runs */
 };
 
-/* ---- engine thread --------------------------------------------------------------------------- */
+/* ---- engine thread ---- */
 
 /* Each sequence is in the news at most once before they are published: while it runs, and when it
  * ends. */
@@ -275,7 +275,7 @@ static void *run(void *context)
     }
 }
 
-/* ---- loop thread ----------------------------------------------------------------------------- */
+/* ---- loop thread ---- */
 
 enum ct_status ct_batcher_open(struct ct_engine *engine, int max_in_flight,
                                ct_batcher_wake_fn *wake, void *context, struct ct_batcher **out)

@@ -33,7 +33,7 @@ CT_MUST_CHECK enum ct_status ct_batcher_open(struct ct_engine *engine, int max_i
 void ct_batcher_stop(struct ct_batcher *batcher);
 void ct_batcher_free(struct ct_batcher *batcher);
 
-/* ---- loop thread ----------------------------------------------------------------------------- */
+/* ---- loop thread ---- */
 
 /* The request is the batcher's until ct_batcher_next_ready gives it back as finished. CT_BUSY: too
  * many in flight; CT_SHUTDOWN. */
@@ -53,7 +53,7 @@ void ct_batcher_read_from(struct ct_batcher *batcher, struct ct_sequence *sequen
 /* When a place in the queue is likely to be free: from the measured time that a sequence takes. */
 int ct_batcher_retry_after_s(struct ct_batcher *batcher);
 
-/* ---- any thread ------------------------------------------------------------------------------ */
+/* ---- any thread ---- */
 
 struct ct_batcher_stats {
     int n_running, n_waiting;

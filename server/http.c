@@ -28,7 +28,7 @@ void ct_http_free_body(struct ct_http *http, struct ct_buffer *body)
     ct_buffer_deinit(body);
 }
 
-/* ---- replies --------------------------------------------------------------------------------- */
+/* ---- replies ---- */
 
 void ct_exchange_header(struct ct_exchange *x, const char *name, const char *fmt, ...)
 {
@@ -152,7 +152,7 @@ void ct_exchange_stream(struct ct_exchange *x, ct_pull_fn *pull)
     MHD_destroy_response(response);
 }
 
-/* ---- the daemon's callbacks ------------------------------------------------------------------ */
+/* ---- the daemon's callbacks ---- */
 
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
@@ -380,7 +380,7 @@ static void on_log(void *context, const char *fmt, va_list args)
     ct_log(CT_LOG_DEBUG, "http: %s", line);
 }
 
-/* ---- the loop -------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 static void on_timer(uv_timer_t *timer)
 {

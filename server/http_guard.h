@@ -17,8 +17,7 @@
  * and the spaces of the request line are overwritten with NUL, in place.
  *
  *   GET\0/path\0HTTP/1.1\0\0Host\0 localhost\0\0 ... \0\0
- *   ^method    ^version                              ^end
- */
+ *   ^method    ^version                              ^end */
 struct ct_head {
     const char *method, *version, *end;
     const char *target;     /* its front, NUL-terminated copy */

@@ -46,7 +46,7 @@ void ct_peer_expire(struct ct_http *http)
         uv_timer_start(&http->deadline_timer, on_deadline, next_ms - now_ms, 0);
 }
 
-/* ---- watch ----------------------------------------------------------------------------------- */
+/* ---- watch ---- */
 
 /* Lives until libuv has closed the handle, which may be after the exchange. */
 struct ct_watch {

@@ -61,7 +61,7 @@ void ct_metrics_add(struct ct_metrics *metrics, const struct ct_request *request
     }
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ---- */
 
 static void head(struct ct_buffer *out, const char *name, const char *type, const char *help)
 {

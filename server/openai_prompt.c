@@ -109,7 +109,7 @@ enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const json
     return status;
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
+/* ---- messages ---- */
 
 /* [{"type": "text", "text": "..."}], the texts one after the other. */
 static enum ct_status read_parts(struct ct_openai_reader *reader, const char *name,

@@ -60,7 +60,7 @@ static enum ct_status read_number(struct ct_openai_reader *reader, const char *f
     return CT_OK;
 }
 
-/* ---- readers of single fields ---------------------------------------------------------------- */
+/* ---- readers of single fields ---- */
 
 static enum ct_status read_model(struct ct_openai_reader *reader, const json_t *value)
 {
@@ -251,7 +251,7 @@ static enum ct_status read_messages(struct ct_openai_reader *reader, const json_
     return ct_openai_read_messages(reader, value);
 }
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 #define MEMBER(member) offsetof(struct ct_request, member)
 #define CT_FIELD_READ(name, where, required, reader)                                               \

@@ -24,7 +24,7 @@ void ct_reply_deinit(struct ct_reply *reply)
     ct_buffer_deinit(&reply->out);
 }
 
-/* ---- records --------------------------------------------------------------------------------- */
+/* ---- records ---- */
 
 static void write_bytes(struct ct_buffer *out, const char *bytes, size_t n_bytes)
 {
@@ -146,7 +146,7 @@ enum ct_status ct_reply_check(const struct ct_reply *reply, struct ct_refusal *r
     return CT_OK;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ---- */
 
 static void write_head(const struct ct_reply *reply, bool is_chunk, struct ct_buffer *out)
 {
@@ -231,7 +231,7 @@ void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out)
     ct_buffer_text(out, "}");
 }
 
-/* ---- events ---------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 /* One event for choice i: what its buffers hold, which are emptied; finish CT_FINISH_NONE for all
  * but the last. ledger: NULL, or the cost to tell with it. */

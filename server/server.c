@@ -18,7 +18,7 @@
 /* Between cutting off what still runs and closing everything: for the last words to be sent. */
 enum { LAST_WORDS_MS = 500 };
 
-/* ---- listening ------------------------------------------------------------------------------- */
+/* ---- listening ---- */
 
 static enum ct_status listen_on(struct ct_server *server, struct ct_error *err)
 {
@@ -86,7 +86,7 @@ static void on_listen(uv_poll_t *poll, int status, int events)
     ct_http_run(&server->http);
 }
 
-/* ---- loading --------------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 static void on_engine_news(void *context)
 {
@@ -151,7 +151,7 @@ static void on_loaded(uv_work_t *work, int status)
     fflush(stdout);
 }
 
-/* ---- the end --------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 bool ct_server_is_draining(const struct ct_server *server)
 {
@@ -234,7 +234,7 @@ static void on_signal(uv_signal_t *signal, int number)
     ct_server_check_drained(server);
 }
 
-/* ---- all of it ------------------------------------------------------------------------------- */
+/* ---- all of it ---- */
 
 static void prepare_process(const struct ct_config *config)
 {

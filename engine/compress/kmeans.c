@@ -46,8 +46,7 @@ double ct_kmeans_cost(const struct ct_points *p, const double *centroids, int n_
     return cost > 0 ? cost : 0;
 }
 
-/* ---- Lloyd's iteration
- * --------------------------------------------------------------------------- */
+/* ---- Lloyd's iteration ---- */
 
 /* Centroids at the quantiles (i + 1/2) / K of density^(1/3), or at random places of the same
  * strata. The density is taken constant over cells of equal weight, so that a cell of weight w and
@@ -164,8 +163,7 @@ static void solve_lloyd(const struct ct_points *p, const struct ct_kmeans *optio
     }
 }
 
-/* ---- dynamic programming
- * ------------------------------------------------------------------------- */
+/* ---- dynamic programming ---- */
 
 /* A chain of choices i_1 < i_2 < ... whose cost is the sum of cost(i_m, i_m+1). A layer is
  *     now[j] = min over i < j of before[i] + cost(i, j),    from[j] = that i
@@ -253,8 +251,7 @@ enum ct_status ct_kmeans_solve(const struct ct_points *points, const struct ct_k
     return CT_OK;
 }
 
-/* ---- integer centroids
- * --------------------------------------------------------------------------- */
+/* ---- integer centroids ---- */
 
 enum {
     LIMIT = 127,

@@ -86,8 +86,7 @@ enum ct_status ct_worker_learn(struct ct_worker *worker, const struct ct_pass *p
     return CT_OK;
 }
 
-/* ---- one codebook for one or many matrices
- * ------------------------------------------------------- */
+/* ---- one codebook for one or many matrices ---- */
 
 static void run_extremes(void *context, int i, int n_workers)
 {

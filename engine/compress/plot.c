@@ -62,8 +62,7 @@ static double round_step(double high)
     return power * (ratio > 5 ? 1 : ratio > 2 ? 0.5 : 0.2);
 }
 
-/* ---- error by layer
- * ------------------------------------------------------------------------------ */
+/* ---- error by layer ---- */
 
 struct axes {
     int last_layer;
@@ -179,8 +178,7 @@ enum ct_status ct_report_plot_errors(const struct ct_report *report, FILE *file)
     return CT_OK;
 }
 
-/* ---- bits by kind
- * -------------------------------------------------------------------------------- */
+/* ---- bits by kind ---- */
 
 static void put_bar(FILE *file, const struct ct_kind *kind, const char *name, int place,
                     double high, const char *colour)

@@ -16,8 +16,7 @@ static int64_t pad(int64_t n, int64_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static enum ct_status worker_init(struct ct_worker *worker, const struct ct_quantize *options,
                                   int i, int64_t max_k)
@@ -85,8 +84,7 @@ void ct_quantizer_close(struct ct_quantizer *quantizer)
     free(quantizer);
 }
 
-/* ---- plans
- * --------------------------------------------------------------------------------------- */
+/* ---- plans ---- */
 
 bool ct_is_unscaled(const struct ct_quantize *options)
 {
@@ -141,8 +139,7 @@ const float *ct_matrix_importance(const struct ct_source *matrix, int64_t column
     return matrix->importance != NULL ? matrix->importance + column : NULL;
 }
 
-/* ---- workers
- * ------------------------------------------------------------------------------------- */
+/* ---- workers ---- */
 
 double ct_worker_read(struct ct_worker *worker, const struct ct_source *matrix, int64_t row)
 {
@@ -203,8 +200,7 @@ enum ct_status ct_workers_check(const struct ct_quantizer *quantizer,
                         bad_row);
 }
 
-/* ---- encoding
- * ------------------------------------------------------------------------------------ */
+/* ---- encoding ---- */
 
 struct encoding {
     struct ct_pass pass; /* its coder is the shared codebook's, or NULL */

@@ -35,8 +35,7 @@ struct run {
     const char *name;          /* of the tensor in work */
 };
 
-/* ---- what becomes of each tensor
- * ----------------------------------------------------------------- */
+/* ---- what becomes of each tensor ---- */
 
 static bool is_clusterable(const struct ct_tensor *tensor)
 {
@@ -120,8 +119,7 @@ static enum ct_status add_items(struct run *run, struct ct_error *err)
     return status == CT_OK ? CT_OK : ct_error_set(err, status, "no memory for %d tensors", n);
 }
 
-/* ---- the file's parts
- * ---------------------------------------------------------------------------- */
+/* ---- the file's parts ---- */
 
 static enum ct_status declare_matrix(struct ct_parts *parts, const char *name,
                                      const struct ct_plan *plan)
@@ -192,8 +190,7 @@ static json_t *describe(const struct run *run)
     return NULL;
 }
 
-/* ---- progress
- * ------------------------------------------------------------------------------------ */
+/* ---- progress ---- */
 
 static enum ct_status on_progress(void *context, const struct ct_source *matrix, int64_t n_weights,
                                   struct ct_error *err)
@@ -208,8 +205,7 @@ static enum ct_status on_progress(void *context, const struct ct_source *matrix,
     return ct_error_set(err, CT_CANCELLED, "cancelled");
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static enum ct_status write_index(void *context, const uint8_t *bytes, size_t n_bytes,
                                   struct ct_error *err)

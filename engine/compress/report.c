@@ -44,8 +44,7 @@ double ct_report_snr(double sum_square, double sum_error)
     return sum_error > 0 ? 10 * log10(sum_square / sum_error) : INFINITY;
 }
 
-/* ---- kinds
- * --------------------------------------------------------------------------------------- */
+/* ---- kinds ---- */
 
 int ct_report_layer(const char *name, char kind[CT_KIND_TEXT])
 {
@@ -134,8 +133,7 @@ void ct_kind_shorten(const char *kind, char out[CT_KIND_TEXT])
         out[n - suffix] = '\0';
 }
 
-/* ---- the table
- * ----------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 static void print_line(const struct ct_kind *kind, FILE *file)
 {
@@ -169,8 +167,7 @@ void ct_report_print(const struct ct_report *report, FILE *file)
     fprintf(file, "%.1f s\n", report->seconds);
 }
 
-/* ---- JSON
- * ---------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static json_t *number_or_null(double x)
 {

@@ -37,8 +37,7 @@ static enum ct_status write_text(const struct ct_model_dir *dir, const char *nam
     return status;
 }
 
-/* ---- config.json
- * --------------------------------------------------------------------------------- */
+/* ---- config.json ---- */
 
 enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
                                        const struct ct_model_dir *dir, const json_t *quantization,
@@ -66,8 +65,7 @@ enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
     return write_text(dir, "config.json", text, err);
 }
 
-/* ---- the tokenizer
- * ------------------------------------------------------------------------------- */
+/* ---- the tokenizer ---- */
 
 static enum ct_status copy_files(const struct ct_model_file *model, const struct ct_model_dir *dir,
                                  struct ct_error *err)

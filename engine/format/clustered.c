@@ -48,7 +48,7 @@ void ct_clustered_row_f32(const struct ct_clustered *w, int64_t row, float *out)
     }
 }
 
-/* ---- views ---------------------------------------------------------------------------------- */
+/* ---- views ---- */
 
 enum { SHAPE_TEXT = 96 };
 

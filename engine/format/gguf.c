@@ -43,7 +43,7 @@ struct ct_gguf {
     struct ct_name_index names;
 };
 
-/* ---- the reader ----------------------------------------------------------------------------- */
+/* ---- the reader ---- */
 
 struct reader {
     const unsigned char *data;
@@ -127,7 +127,7 @@ static enum ct_status take_name(struct reader *r, const char *what, struct ct_gg
     return status;
 }
 
-/* ---- metadata ------------------------------------------------------------------------------- */
+/* ---- metadata ---- */
 
 /* Bytes of a fixed-size type, 0 for strings, arrays and unknown types. */
 static size_t type_n_bytes(uint32_t type)
@@ -239,7 +239,7 @@ static enum ct_status read_alignment(const struct ct_gguf *gguf, struct ct_error
     return CT_OK;
 }
 
-/* ---- tensors -------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 /* Dimensions come innermost first. */
 static enum ct_status take_shape(struct reader *r, struct ct_tensor *tensor)
@@ -389,7 +389,7 @@ static enum ct_status bind_data(struct ct_gguf *gguf, const struct reader *r, si
     return CT_OK;
 }
 
-/* ---- opening -------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static enum ct_status read_header(struct reader *r, size_t *n_tensors, size_t *n_entries)
 {
@@ -486,7 +486,7 @@ const struct ct_tensor *ct_gguf_find(const struct ct_gguf *gguf, const char *nam
     return i < 0 ? NULL : &gguf->tensors[i];
 }
 
-/* ---- metadata access ------------------------------------------------------------------------ */
+/* ---- metadata access ---- */
 
 static const struct entry *find_entry(const struct ct_gguf *gguf, const char *key)
 {

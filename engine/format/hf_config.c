@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- ranges --------------------------------------------------------------------------------- */
+/* ---- ranges ---- */
 
 struct range {
     const char *key; /* as config.json calls it */
@@ -78,7 +78,7 @@ static void copy_name(struct ct_hparams *h, const char *text, size_t n_bytes)
     h->name[n] = '\0';
 }
 
-/* ---- GGUF ----------------------------------------------------------------------------------- */
+/* ---- GGUF ---- */
 
 /* "llama" + ".block_count" */
 struct key {
@@ -246,7 +246,7 @@ enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hpar
     return status;
 }
 
-/* ---- config.json ---------------------------------------------------------------------------- */
+/* ---- config.json ---- */
 
 /* A key's value; null counts as absent. */
 static const json_t *json_key(const json_t *object, const char *key)

@@ -37,7 +37,7 @@ static enum ct_status read_json(const char *dir, const char *name, json_t **out,
     return status;
 }
 
-/* ---- shards --------------------------------------------------------------------------------- */
+/* ---- shards ---- */
 
 /* A shard's name must be that of a file in the directory itself. */
 static bool is_shard_name(const char *name, size_t n_bytes)
@@ -180,7 +180,7 @@ static enum ct_status add_weights(struct ct_model_file *file, struct ct_error *e
     return status == CT_OK ? ct_model_file_index(file, err) : status;
 }
 
-/* ---- clustered matrices --------------------------------------------------------------------- */
+/* ---- clustered matrices ---- */
 
 /* Bytes that may be read after a tensor's last. */
 static size_t n_slack(const struct ct_model_file *file, const struct ct_tensor *tensor)

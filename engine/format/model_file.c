@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- filling -------------------------------------------------------------------------------- */
+/* ---- filling ---- */
 
 enum ct_status ct_model_file_reserve(struct ct_model_file *file, int n_weights,
                                      struct ct_error *err)
@@ -79,7 +79,7 @@ void ct_model_file_close(struct ct_model_file *file)
     free(file);
 }
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 const struct ct_hparams *ct_model_file_hparams(const struct ct_model_file *file)
 {

@@ -20,7 +20,7 @@ struct ct_model_dir {
     char path[PATH_MAX]; /* of the temporary */
 };
 
-/* ---- directories ---------------------------------------------------------------------------- */
+/* ---- directories ---- */
 
 /* Calls visit for each entry of the directory but . and .., until it fails. */
 static enum ct_status for_each(int dir_fd, const char *what,
@@ -80,7 +80,7 @@ static enum ct_status sync_file(int dir_fd, const char *name, void *context, str
     return status;
 }
 
-/* ---- the target ----------------------------------------------------------------------------- */
+/* ---- the target ---- */
 
 struct contents {
     int n_files;
@@ -141,7 +141,7 @@ static enum ct_status remove_stale(int parent_fd, const char *name, void *contex
     return CT_OK;
 }
 
-/* ---- begin, commit, abort ------------------------------------------------------------------- */
+/* ---- begin, commit, abort ---- */
 
 static void free_dir(struct ct_model_dir *dir)
 {

@@ -37,7 +37,8 @@ struct ct_rows_i8 {
  * in any order, within the bound of kernels.def.
  *
  * y's columns beyond n (n padded to 16 at most) are not written. index, scale and offset are laid out as
- * in engine/format/clustered.h, whole tensor pointers; at least 64 bytes after index are readable. */
+ * in engine/format/clustered.h, whole tensor pointers; at least 64 bytes after index are readable.
+ */
 struct ct_linear {
     int64_t n, k;
     int bits;
@@ -103,7 +104,8 @@ struct ct_kernel_table {
 /* The table for this machine; made once, on the first call, from any thread. */
 const struct ct_kernel_table *ct_kernels(void);
 
-/* Instruction sets, from the plainest up; a set is usable when the processor (and the system) has it. */
+/* Instruction sets, from the plainest up; a set is usable when the processor (and the system) has it.
+ */
 enum ct_isa { CT_ISA_scalar, CT_ISA_avx2, CT_ISA_avx512, CT_ISA_neon, CT_N_ISA };
 const char *ct_isa_name(enum ct_isa isa);
 bool ct_isa_is_usable(enum ct_isa isa);

@@ -40,8 +40,7 @@ CT_MUST_CHECK enum ct_status ct_json_cursor_next_element(struct ct_json_cursor *
                                                          bool *is_first, bool *has_element);
 
 /* CT_FORMAT; ct_json_cursor_read_text also CT_MEMORY. The bytes of a string are not checked to be
- * UTF-8.
- */
+ * UTF-8. */
 CT_MUST_CHECK enum ct_status ct_json_cursor_read_text(struct ct_json_cursor *json,
                                                       struct ct_json_text *text);
 CT_MUST_CHECK enum ct_status ct_json_cursor_read_int(struct ct_json_cursor *json, int64_t *value);

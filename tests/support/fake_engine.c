@@ -44,7 +44,7 @@ static int n_steps;
 static enum ct_status next_status = CT_OK;
 static int last_step[MAX_SLICES], n_last_step;
 
-/* ---- control --------------------------------------------------------------------------------- */
+/* ---- control ---- */
 
 int ct_fake_n_sessions(void)
 {
@@ -108,7 +108,7 @@ int ct_fake_last_step(int *n_tokens, int capacity)
     return n;
 }
 
-/* ---- engine ---------------------------------------------------------------------------------- */
+/* ---- engine ---- */
 
 static void sleep_us(long us)
 {
@@ -176,7 +176,7 @@ const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine)
     return &engine->info;
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ---- */
 
 enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text, size_t n_bytes,
                                   bool has_special, int32_t *ids, size_t capacity, size_t *n_ids)
@@ -234,7 +234,7 @@ enum ct_status ct_engine_chat(const struct ct_engine *engine, const struct ct_me
     return CT_OK;
 }
 
-/* ---- sessions and steps ---------------------------------------------------------------------- */
+/* ---- sessions and steps ---- */
 
 enum ct_status ct_session_open(struct ct_engine *engine, int n_tok, struct ct_session **out)
 {
@@ -355,7 +355,7 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
     return is_within ? CT_OK : CT_INTERNAL;
 }
 
-/* ---- sampling -------------------------------------------------------------------------------- */
+/* ---- sampling ---- */
 
 enum ct_status ct_sampler_open(const struct ct_engine *engine, const struct ct_sampling *sampling,
                                struct ct_sampler **out, struct ct_error *err)

@@ -118,8 +118,7 @@ static void select_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
                (size_t)cpu->graph->values[node->out].width * sizeof(float));
 }
 
-/* ---- attention
- * ------------------------------------------------------------------------------------ */
+/* ---- attention ---- */
 
 /* The keys and values of one row, from [q | k | v], into its session's page. */
 static void store_kv(const struct ct_cpu *cpu, const float *qkv, uint16_t *const *pages,
@@ -187,8 +186,7 @@ static void attend(struct ct_cpu_walk *walk, const struct ct_node *node)
         attend_head(walk, node, i / n_kv_heads, (int)(i % n_kv_heads));
 }
 
-/* ---- matrices
- * ------------------------------------------------------------------------------------- */
+/* ---- matrices ---- */
 
 bool ct_cpu_is_int8(const struct ct_cpu *cpu, const struct ct_matrix *matrix)
 {

@@ -200,7 +200,7 @@ static void test_written_config_is_read_back(void **state)
     assert_null(ct_hf_config_format(&h, "{not json"));
 }
 
-/* ---- GGUF metadata -------------------------------------------------------------------------- */
+/* ---- GGUF metadata ---- */
 
 /* A small llama's metadata, with one key of it left out, or given another value, and no tensors. */
 static enum ct_status from_gguf(const char *key, int64_t value, struct ct_hparams *h,

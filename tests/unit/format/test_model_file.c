@@ -35,7 +35,7 @@ static void expect(const struct temp_dir *dir, const char *name, enum ct_status 
         assert_non_null(strstr(err.message, dir->path)); /* the message says which file */
 }
 
-/* ---- GGUF ----------------------------------------------------------------------------------- */
+/* ---- GGUF ---- */
 
 enum { N_HEADS = 3, HEAD_DIM = 4, D_MODEL = N_HEADS * HEAD_DIM };
 
@@ -134,7 +134,7 @@ static void test_gguf_that_is_refused(void **state)
     expect(dir, "none.gguf", CT_NOT_FOUND, "none.gguf");
 }
 
-/* ---- directories ---------------------------------------------------------------------------- */
+/* ---- directories ---- */
 
 #define CONFIG                                                                                     \
     "{\"model_type\":\"llama\",\"num_hidden_layers\":1,\"hidden_size\":8,"                         \
@@ -272,7 +272,7 @@ static void test_same_tensor_in_two_shards(void **state)
     expect(dir, "m", CT_FORMAT, "no tensor b");
 }
 
-/* ---- clustered ------------------------------------------------------------------------------ */
+/* ---- clustered ---- */
 
 #define MATRIX(entry)                                                                              \
     "{\"quant_method\":\"centroid\",\"version\":1,\"bits\":2,\"tensors\":{\"w\":" entry "}}"

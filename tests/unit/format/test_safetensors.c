@@ -199,7 +199,7 @@ static void test_deep_header_is_refused(void **state)
     expect(header, 0, CT_OK, "");
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void test_written_file_is_read_back(void **state)
 {

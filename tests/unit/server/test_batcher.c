@@ -126,7 +126,7 @@ static void wait_for_stall(struct ct_request *request)
         sched_yield();
 }
 
-/* ---- what comes out -------------------------------------------------------------------------- */
+/* ---- what comes out ---- */
 
 static void check_text(const char *prompt, const char *members, const char *expected,
                        enum ct_finish reason, int n_generated)
@@ -251,7 +251,7 @@ static void test_choices_and_prompts(void **state)
     close_batcher();
 }
 
-/* ---- fairness -------------------------------------------------------------------------------- */
+/* ---- fairness ---- */
 
 /* Two long prompts and a short one: nobody waits for another to be through. */
 static void test_prompts_share_steps(void **state)
@@ -357,7 +357,7 @@ static void test_turns_when_a_step_is_too_small(void **state)
     close_batcher();
 }
 
-/* ---- limits ---------------------------------------------------------------------------------- */
+/* ---- limits ---- */
 
 static void test_queue_is_bounded(void **state)
 {
@@ -430,7 +430,7 @@ static void test_slow_reader_sits_out(void **state)
     close_batcher();
 }
 
-/* ---- ends ------------------------------------------------------------------------------------ */
+/* ---- ends ---- */
 
 static void test_cancel_while_queued(void **state)
 {

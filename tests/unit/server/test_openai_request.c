@@ -114,7 +114,7 @@ static void refuse_chat(const char *members, const char *param)
     refuse_for(request, &refusal, members, param);
 }
 
-/* ---- numbers --------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 /* Every numeric field with every number that is none for it. */
 static void test_numbers(void **state)
@@ -179,7 +179,7 @@ static void test_numbers(void **state)
     assert_string_equal(refusal.message, "temperature: -1 is not a number within 0..2");
 }
 
-/* ---- other fields ---------------------------------------------------------------------------- */
+/* ---- other fields ---- */
 
 static void test_what_is_honoured(void **state)
 {
@@ -409,7 +409,7 @@ static void test_messages(void **state)
     ct_request_close(r);
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ---- */
 
 /* {"user": [[...]]}: depth in all. */
 static char *nested(int depth)
