@@ -14,27 +14,6 @@ struct ct_calibration {
     struct ct_arena arena; /* what was asked for */
 };
 
-static enum ct_status read_tokens(struct ct_engine *engine, const char *path, int32_t **ids,
-                                  size_t *n_ids, struct ct_error *err)
-{
-    char *text = NULL;
-    size_t n_bytes = 0;
-    *ids = NULL;
-    enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
-    if (status != CT_OK)
-        return status;
-    *ids = malloc((n_bytes + 2) * sizeof **ids);
-    status = *ids == NULL
-                 ? CT_MEMORY
-                 : ct_engine_tokenize(engine, text, n_bytes, true, *ids, n_bytes + 2, n_ids);
-    free(text);
-    if (status != CT_OK)
-        return ct_error_set(err, status, "--calibrate %s: %s", path, ct_status_text(status));
-    if (*n_ids == 0)
-        return ct_error_set(err, CT_INVALID, "--calibrate %s: the text is empty", path);
-    return CT_OK;
-}
-
 /* Each window is a session of its own. Logits are asked for too: the vocabulary's matrix has
  * inputs. */
 static enum ct_status run_window(struct ct_engine *engine, const int32_t *ids, int n,
@@ -60,7 +39,9 @@ static enum ct_status run(struct ct_calibration *calibration, const char *text,
 {
     int32_t *ids = NULL;
     size_t n_ids = 0;
-    enum ct_status status = read_tokens(calibration->engine, text, &ids, &n_ids, err);
+    enum ct_status status = ct_cli_read_tokens(calibration->engine, text, &ids, &n_ids, err);
+    if (status == CT_OK && n_ids == 0)
+        status = ct_error_set(err, CT_INVALID, "--calibrate %s: the text is empty", text);
     if (status == CT_OK && (status = ct_engine_observe(calibration->engine)) != CT_OK)
         ct_error_set(err, status, "no memory to calibrate");
     if (n_ids > CT_CALIBRATION_TOK)

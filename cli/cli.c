@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "engine/engine.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,4 +63,23 @@ enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes, s
     *out = data;
     *n_bytes = n;
     return CT_OK;
+}
+
+enum ct_status ct_cli_read_tokens(const struct ct_engine *engine, const char *path, int32_t **ids,
+                                  size_t *n_ids, struct ct_error *err)
+{
+    char *text = NULL;
+    size_t n_bytes = 0;
+    *ids = NULL;
+    enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
+    if (status != CT_OK)
+        return status;
+    *ids = malloc((n_bytes + 2) * sizeof **ids);
+    if (*ids == NULL)
+        status = ct_error_set(err, CT_MEMORY, "no memory for the tokens of %zu bytes", n_bytes);
+    else if ((status = ct_engine_tokenize(engine, text, n_bytes, true, *ids, n_bytes + 2, n_ids)) !=
+             CT_OK)
+        ct_error_set(err, status, "%s: %s", path, ct_status_text(status));
+    free(text);
+    return status;
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* argv[0] is the subcommand's name. Each returns the exit code. */
 #define CT_COMMAND(name, summary) int ct_cli_##name(int argc, char **argv);
@@ -41,5 +42,11 @@ int ct_cli_fail(const char *command, const struct ct_error *err);
 /* A whole file, NUL-terminated, to be freed. CT_IO. */
 CT_MUST_CHECK enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes,
                                               struct ct_error *err);
+
+/* The tokens of a text file, special tokens included, to be freed. CT_IO, CT_MEMORY, and what
+ * ct_engine_tokenize says. */
+struct ct_engine;
+CT_MUST_CHECK enum ct_status ct_cli_read_tokens(const struct ct_engine *engine, const char *path,
+                                                int32_t **ids, size_t *n_ids, struct ct_error *err);
 
 #endif

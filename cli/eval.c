@@ -170,31 +170,12 @@ static void print_divergence(const struct eval *eval, const struct score *score)
         exp(score->nll[REFERENCE] / n), (long long)score->n_tok);
 }
 
-static enum ct_status tokenize(struct ct_engine *engine, const char *path, int32_t **ids,
-                               size_t *n_ids, struct ct_error *err)
-{
-    char *text = NULL;
-    size_t n_bytes = 0;
-    *ids = NULL;
-    enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
-    if (status != CT_OK)
-        return status;
-    *ids = malloc((n_bytes + 2) * sizeof **ids);
-    if (*ids == NULL)
-        status = ct_error_set(err, CT_MEMORY, "no memory for the tokens of %zu bytes", n_bytes);
-    else if ((status = ct_engine_tokenize(engine, text, n_bytes, true, *ids, n_bytes + 2, n_ids)) !=
-             CT_OK)
-        ct_error_set(err, status, "%s: %s", path, ct_status_text(status));
-    free(text);
-    return status;
-}
-
 static enum ct_status run(const struct eval *eval, struct ct_error *err)
 {
     struct ct_engine *engine = eval->engines[MODEL];
     int32_t *ids = NULL;
     size_t n_ids = 0;
-    enum ct_status status = tokenize(engine, eval->text, &ids, &n_ids, err);
+    enum ct_status status = ct_cli_read_tokens(engine, eval->text, &ids, &n_ids, err);
     const int n = (int)eval->context_tok;
     int64_t n_windows = (int64_t)(n_ids / (size_t)n);
     if (status == CT_OK && n_windows == 0)
