@@ -34,6 +34,19 @@ struct ct_engine_options {
     enum ct_activations activations;
 };
 
+struct ct_sampling {
+    double temperature; /* 0: greedy */
+    int top_k;          /* 0: all */
+    double top_p;       /* 1: all */
+    double min_p;       /* 0: all */
+    double presence_penalty;  /* -2..2, subtracted once for a token that was generated */
+    double frequency_penalty; /* -2..2, subtracted for each time */
+    uint64_t seed;
+    int n_bias;
+    const int32_t *bias_ids; /* [n_bias], kept by the caller */
+    const float *bias;       /* [n_bias] -100..100, added to the logit */
+};
+
 /* What the model is; owned by the engine, never changes. */
 struct ct_engine_info {
     const char *name;   /* the model's own name, or the directory's */
@@ -52,6 +65,7 @@ struct ct_engine_info {
     int64_t n_kv_bytes_tok; /* KV bytes a token */
     int64_t n_kv_pages;     /* pages of CT_KV_PAGE tokens there are in all */
     bool has_chat_template;
+    struct ct_sampling sampling; /* what the model asks for where a request says nothing */
 };
 
 /* path: a GGUF file or a model directory. CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED, CT_MEMORY, CT_IO.
@@ -117,19 +131,6 @@ CT_MUST_CHECK enum ct_status ct_engine_input_squares(const struct ct_engine *eng
                                                      float *out, int64_t k);
 
 /* ---- sampling ---- */
-
-struct ct_sampling {
-    double temperature; /* 0: greedy */
-    int top_k;          /* 0: all */
-    double top_p;       /* 1: all */
-    double min_p;       /* 0: all */
-    double presence_penalty;  /* -2..2, subtracted once for a token that was generated */
-    double frequency_penalty; /* -2..2, subtracted for each time */
-    uint64_t seed;
-    int n_bias;
-    const int32_t *bias_ids; /* [n_bias], kept by the caller */
-    const float *bias;       /* [n_bias] -100..100, added to the logit */
-};
 
 struct ct_sampler;
 /* CT_INVALID (names the field), CT_MEMORY. */

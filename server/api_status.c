@@ -82,10 +82,12 @@ static void write_model(const struct ct_model *model, struct ct_buffer *out)
         ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"centroid\",\"centroid\":{"
         "\"family\":\"%s\",\"backend\":\"%s\",\"n_parameters\":%lld,"
         "\"n_weight_bytes\":%lld,\"context_tok\":%d,\"n_vocab\":%d,"
-        "\"has_chat_template\":%s}}",
+        "\"has_chat_template\":%s,\"sampling\":{\"temperature\":%.7g,\"top_p\":%.7g,\"top_k\":%d,"
+        "\"min_p\":%.7g}}}",
         (long long)model->created_s, info->family, info->backend, (long long)info->n_parameters,
         (long long)info->n_weight_bytes, info->context_tok, info->n_vocab,
-        info->has_chat_template ? "true" : "false");
+        info->has_chat_template ? "true" : "false", info->sampling.temperature,
+        info->sampling.top_p, info->sampling.top_k, info->sampling.min_p);
 }
 
 void ct_handle_models(struct ct_exchange *x)

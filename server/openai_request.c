@@ -373,6 +373,9 @@ enum ct_status ct_openai_request_read(struct ct_request *request, const char *bo
 {
     struct ct_openai_reader reader = {.request = request, .model = model, .refusal = refusal};
     int where = request->kind == CT_REQUEST_CHAT ? CHAT : COMPLETION;
+    const uint64_t seed = request->sampling.seed; /* drawn already */
+    request->sampling = model->info->sampling;
+    request->sampling.seed = seed;
     json_t *root = ct_json_parse(body, n_bytes, refusal);
     if (root == NULL)
         return CT_INVALID;

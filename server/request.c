@@ -46,7 +46,6 @@ struct ct_request *ct_request_open(enum ct_request_kind kind)
     request->created_s = (int64_t)time(NULL);
     request->received_ns = ct_clock_ns();
     request->n_choices = 1;
-    request->sampling = (struct ct_sampling){.temperature = 1, .top_p = 1};
     atomic_init(&request->stop_status, CT_OK);
     /* "No seed" means a different answer each time. */
     if (getrandom(&request->sampling.seed, sizeof request->sampling.seed, 0) < 0)

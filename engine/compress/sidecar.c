@@ -1,6 +1,7 @@
 #include "engine/compress/sidecar.h"
 
 #include "engine/base/json_read.h"
+#include "engine/format/generation_config.h"
 #include "engine/format/gguf.h"
 #include "engine/format/mapping.h"
 #include "engine/tokenizer/bpe.h"
@@ -11,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Files of a directory that say how text becomes tokens; each is copied where it is there. */
+/* Files of a directory that say how text becomes tokens, and how to draw them; each is copied where
+ * it is there. */
 static const char *const tokenizer_files[] = {"tokenizer.json",      "tokenizer_config.json",
                                               "chat_template.jinja", "special_tokens_map.json",
                                               "added_tokens.json",   "vocab.json",
@@ -62,7 +64,11 @@ enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
             text = json_dumps(config, JSON_INDENT(2));
         json_decref(config);
     }
-    return write_text(dir, "config.json", text, err);
+    enum ct_status status = write_text(dir, "config.json", text, err);
+    if (status == CT_OK && ct_model_file_gguf(model) != NULL)
+        status = write_text(dir, "generation_config.json",
+                            ct_generation_format(ct_model_file_hparams(model)), err);
+    return status;
 }
 
 /* ---- the tokenizer ---- */

@@ -2,6 +2,8 @@
 #include "engine/format/hf_config.h"
 
 #include "engine/base/json_read.h"
+#include "engine/format/config_value.h"
+#include "engine/format/generation_config.h"
 #include "engine/format/gguf.h"
 #include "engine/format/model_file_internal.h"
 
@@ -34,10 +36,6 @@ static enum ct_status check_hparams(const struct ct_hparams *h, struct ct_error 
         if (ranges[i].value < ranges[i].low || ranges[i].value > ranges[i].high)
             return ct_error_set(err, CT_FORMAT, "%s is %" PRId64 ", expected %" PRId64 "..%" PRId64,
                                 ranges[i].key, ranges[i].value, ranges[i].low, ranges[i].high);
-    for (int i = 0; i < h->n_eos; i++)
-        if (h->eos_ids[i] < 0 || h->eos_ids[i] >= h->n_vocab)
-            return ct_error_set(err, CT_FORMAT, "eos_token_id %d is outside the vocabulary of %d",
-                                h->eos_ids[i], h->n_vocab);
     if (h->n_heads % h->n_kv_heads != 0)
         return ct_error_set(err, CT_FORMAT, "num_key_value_heads %d does not divide %d heads",
                             h->n_kv_heads, h->n_heads);
@@ -49,22 +47,6 @@ static enum ct_status check_hparams(const struct ct_hparams *h, struct ct_error 
         return ct_error_set(err, CT_FORMAT, "rms_norm_eps is %g, expected above 0 and at most 1",
                             h->norm_eps);
     return CT_OK;
-}
-
-/* An int64 that check_hparams has yet to see, as an int: what does not fit stays out of range. */
-static int clamp_int(int64_t value)
-{
-    return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : (int)value;
-}
-
-/* An end-of-text token, unless it is there already. */
-static void add_eos(struct ct_hparams *h, int id)
-{
-    for (int i = 0; i < h->n_eos; i++)
-        if (h->eos_ids[i] == id)
-            return;
-    if (h->n_eos < CT_MAX_EOS)
-        h->eos_ids[h->n_eos++] = id;
 }
 
 /* A name for people: cut at a character's border, control characters made spaces. */
@@ -92,49 +74,6 @@ static struct key arch_key(const struct ct_hparams *h, const char *suffix)
     return key;
 }
 
-static enum ct_status gguf_failed(const char *key, enum ct_status status, struct ct_error *err)
-{
-    return ct_error_set(err, CT_FORMAT, "metadata %s is %s", key,
-                        status == CT_NOT_FOUND ? "missing" : "not of the expected type");
-}
-
-/* An integer key; a missing one keeps the value it has when has_default. */
-static enum ct_status gguf_int(const struct ct_gguf *gguf, const char *key, bool has_default,
-                               int *value, struct ct_error *err)
-{
-    int64_t found = 0;
-    enum ct_status status = ct_gguf_int(gguf, key, &found);
-    if (status == CT_NOT_FOUND && has_default)
-        return CT_OK;
-    if (status != CT_OK)
-        return gguf_failed(key, status, err);
-    *value = clamp_int(found);
-    return CT_OK;
-}
-
-static enum ct_status gguf_double(const struct ct_gguf *gguf, const char *key, bool has_default,
-                                  double *value, struct ct_error *err)
-{
-    enum ct_status status = ct_gguf_float(gguf, key, value);
-    if (status == CT_OK || (status == CT_NOT_FOUND && has_default))
-        return CT_OK;
-    return gguf_failed(key, status, err);
-}
-
-/* Copies metadata text; longer text is cut. */
-static enum ct_status gguf_text(const struct ct_gguf *gguf, const char *key, char *out,
-                                size_t capacity)
-{
-    struct ct_gguf_text text;
-    enum ct_status status = ct_gguf_text(gguf, key, &text);
-    if (status != CT_OK)
-        return status;
-    size_t n = text.n_bytes < capacity ? text.n_bytes : capacity - 1;
-    memcpy(out, text.data, n);
-    out[n] = '\0';
-    return CT_OK;
-}
-
 static enum ct_status gguf_shape(const struct ct_gguf *gguf, struct ct_hparams *h,
                                  struct ct_error *err)
 {
@@ -148,14 +87,17 @@ static enum ct_status gguf_shape(const struct ct_gguf *gguf, struct ct_hparams *
     };
     enum ct_status status = CT_OK;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0] && status == CT_OK; i++)
-        status = gguf_int(gguf, arch_key(h, fields[i].suffix).text, false, fields[i].value, err);
+        status =
+            ct_metadata_int(gguf, arch_key(h, fields[i].suffix).text, false, fields[i].value, err);
     if (status != CT_OK)
         return status;
     h->n_kv_heads = h->n_heads;
     h->head_dim = h->n_heads > 0 ? h->d_model / h->n_heads : 0;
-    status = gguf_int(gguf, arch_key(h, "attention.head_count_kv").text, true, &h->n_kv_heads, err);
+    status = ct_metadata_int(gguf, arch_key(h, "attention.head_count_kv").text, true,
+                             &h->n_kv_heads, err);
     if (status == CT_OK)
-        status = gguf_int(gguf, arch_key(h, "attention.key_length").text, true, &h->head_dim, err);
+        status = ct_metadata_int(gguf, arch_key(h, "attention.key_length").text, true, &h->head_dim,
+                                 err);
     return status;
 }
 
@@ -174,7 +116,7 @@ static enum ct_status gguf_unsupported(const struct ct_gguf *gguf, const struct 
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         struct key key = arch_key(h, expected[i].suffix);
         int value = expected[i].value;
-        enum ct_status status = gguf_int(gguf, key.text, true, &value, err);
+        enum ct_status status = ct_metadata_int(gguf, key.text, true, &value, err);
         if (status != CT_OK)
             return status;
         if (value != expected[i].value)
@@ -183,9 +125,9 @@ static enum ct_status gguf_unsupported(const struct ct_gguf *gguf, const struct 
     }
     struct key key = arch_key(h, "rope.scaling.type");
     char scaling[32] = "none";
-    enum ct_status status = gguf_text(gguf, key.text, scaling, sizeof scaling);
+    enum ct_status status = ct_metadata_text(gguf, key.text, scaling, sizeof scaling);
     if (status == CT_FORMAT)
-        return gguf_failed(key.text, status, err);
+        return ct_metadata_failed(key.text, status, err);
     if (strcmp(scaling, "none") != 0)
         return ct_error_set(err, CT_UNSUPPORTED, "metadata %s is %s", key.text, scaling);
     return CT_OK;
@@ -194,26 +136,31 @@ static enum ct_status gguf_unsupported(const struct ct_gguf *gguf, const struct 
 static enum ct_status gguf_vocabulary(const struct ct_gguf *gguf, struct ct_hparams *h,
                                       struct ct_error *err)
 {
-    static const char *const eos_keys[] = {"tokenizer.ggml.eos_token_id",
-                                           "tokenizer.ggml.eot_token_id",
-                                           "tokenizer.ggml.eom_token_id"};
     enum ct_gguf_type type;
     size_t n_tokens = 0;
     enum ct_status status = ct_gguf_array(gguf, "tokenizer.ggml.tokens", &type, &n_tokens);
     if (status == CT_FORMAT)
-        return gguf_failed("tokenizer.ggml.tokens", status, err);
+        return ct_metadata_failed("tokenizer.ggml.tokens", status, err);
     /* The embedding may have more rows than there are tokens (padding): logits have its size. */
     const struct ct_tensor *embedding = ct_gguf_find(gguf, "token_embd.weight");
-    h->n_vocab = clamp_int(embedding != NULL ? embedding->shape[0] : (int64_t)n_tokens);
+    h->n_vocab = ct_clamp_int(embedding != NULL ? embedding->shape[0] : (int64_t)n_tokens);
     if (n_tokens > (size_t)h->n_vocab)
         return ct_error_set(err, CT_FORMAT, "%zu tokens, but token_embd.weight has %d rows",
                             n_tokens, h->n_vocab);
-    status = gguf_int(gguf, "tokenizer.ggml.bos_token_id", true, &h->bos_id, err);
-    for (size_t i = 0; i < sizeof eos_keys / sizeof eos_keys[0] && status == CT_OK; i++) {
+    return ct_metadata_int(gguf, "tokenizer.ggml.bos_token_id", true, &h->bos_id, err);
+}
+
+static enum ct_status gguf_eos(const struct ct_gguf *gguf, struct ct_hparams *h,
+                               struct ct_error *err)
+{
+    static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    enum ct_status status = CT_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && status == CT_OK; i++) {
         int id = -1;
-        status = gguf_int(gguf, eos_keys[i], true, &id, err);
+        status = ct_metadata_int(gguf, keys[i], true, &id, err);
         if (status == CT_OK && id != -1)
-            add_eos(h, id);
+            status = ct_generation_add_eos(h, id, err);
     }
     return status;
 }
@@ -221,23 +168,29 @@ static enum ct_status gguf_vocabulary(const struct ct_gguf *gguf, struct ct_hpar
 enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hparams *out,
                                       struct ct_error *err)
 {
-    struct ct_hparams h = {.rope_theta = 10000.0, .bos_id = -1};
-    enum ct_status status = gguf_text(gguf, "general.architecture", h.family, sizeof h.family);
+    struct ct_hparams h = {.rope_theta = 10000.0, .bos_id = -1, .sampling = CT_SAMPLING_DEFAULTS};
+    enum ct_status status =
+        ct_metadata_text(gguf, "general.architecture", h.family, sizeof h.family);
     if (status != CT_OK)
-        return gguf_failed("general.architecture", status, err);
+        return ct_metadata_failed("general.architecture", status, err);
     struct ct_gguf_text name;
     if (ct_gguf_text(gguf, "general.name", &name) == CT_OK)
         copy_name(&h, name.data, name.n_bytes);
     status = gguf_shape(gguf, &h, err);
     if (status == CT_OK)
-        status = gguf_double(gguf, arch_key(&h, "rope.freq_base").text, true, &h.rope_theta, err);
+        status =
+            ct_metadata_double(gguf, arch_key(&h, "rope.freq_base").text, true, &h.rope_theta, err);
     if (status == CT_OK)
-        status = gguf_double(gguf, arch_key(&h, "attention.layer_norm_rms_epsilon").text, false,
-                             &h.norm_eps, err);
+        status = ct_metadata_double(gguf, arch_key(&h, "attention.layer_norm_rms_epsilon").text,
+                                    false, &h.norm_eps, err);
     if (status == CT_OK)
         status = gguf_vocabulary(gguf, &h, err);
     if (status == CT_OK)
         status = check_hparams(&h, err);
+    if (status == CT_OK)
+        status = gguf_eos(gguf, &h, err);
+    if (status == CT_OK)
+        status = ct_generation_from_gguf(gguf, &h, err);
     if (status == CT_OK)
         status = gguf_unsupported(gguf, &h, err);
     h.has_tied_embeddings = ct_gguf_find(gguf, "output.weight") == NULL;
@@ -248,122 +201,56 @@ enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hpar
 
 /* ---- config.json ---- */
 
-/* A key's value; null counts as absent. */
-static const json_t *json_key(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_null(value) ? NULL : value;
-}
-
-/* A value in at most 47 bytes of JSON, for a message. */
-struct quoted {
-    char text[48];
-};
-
-static struct quoted quote(const json_t *value)
-{
-    struct quoted quoted = {"nothing"};
-    char *text = value == NULL ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    if (text != NULL)
-        snprintf(quoted.text, sizeof quoted.text, strlen(text) > 47 ? "%.44s..." : "%s", text);
-    free(text);
-    return quoted;
-}
-
-static enum ct_status unexpected(const char *key, const json_t *value, const char *expected,
-                                 enum ct_status status, struct ct_error *err)
-{
-    return ct_error_set(err, status, "%s is %s, expected %s", key, quote(value).text, expected);
-}
-
-static enum ct_status json_int(const json_t *config, const char *key, bool has_default, int *value,
-                               struct ct_error *err)
-{
-    const json_t *found = json_key(config, key);
-    if (found == NULL && has_default)
-        return CT_OK;
-    if (!json_is_integer(found))
-        return unexpected(key, found, "a whole number", CT_FORMAT, err);
-    *value = clamp_int(json_integer_value(found));
-    return CT_OK;
-}
-
-static enum ct_status json_double(const json_t *config, const char *key, double *value,
-                                  struct ct_error *err)
-{
-    const json_t *found = json_key(config, key);
-    if (found != NULL && !json_is_number(found))
-        return unexpected(key, found, "a number", CT_FORMAT, err);
-    if (found != NULL)
-        *value = json_number_value(found);
-    return CT_OK;
-}
-
 /* Whatever would change the arithmetic in a way that is not built here. */
 static enum ct_status json_unsupported(const json_t *config, struct ct_error *err)
 {
     static const char *const must_be_false[] = {"attention_bias", "mlp_bias"};
     for (size_t i = 0; i < sizeof must_be_false / sizeof must_be_false[0]; i++) {
-        const json_t *value = json_key(config, must_be_false[i]);
+        const json_t *value = ct_config_key(config, must_be_false[i]);
         if (value != NULL && !json_is_false(value))
-            return unexpected(must_be_false[i], value, "false", CT_UNSUPPORTED, err);
+            return ct_config_unexpected(must_be_false[i], value, "false", CT_UNSUPPORTED, err);
     }
-    const json_t *scaling = json_key(config, "rope_scaling");
+    const json_t *scaling = ct_config_key(config, "rope_scaling");
     if (scaling != NULL)
-        return unexpected("rope_scaling", scaling, "null", CT_UNSUPPORTED, err);
-    const json_t *act = json_key(config, "hidden_act");
+        return ct_config_unexpected("rope_scaling", scaling, "null", CT_UNSUPPORTED, err);
+    const json_t *act = ct_config_key(config, "hidden_act");
     if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
-        return unexpected("hidden_act", act, "\"silu\"", CT_UNSUPPORTED, err);
-    const json_t *partial = json_key(config, "partial_rotary_factor");
+        return ct_config_unexpected("hidden_act", act, "\"silu\"", CT_UNSUPPORTED, err);
+    const json_t *partial = ct_config_key(config, "partial_rotary_factor");
     if (partial != NULL && json_number_value(partial) != 1.0)
-        return unexpected("partial_rotary_factor", partial, "1", CT_UNSUPPORTED, err);
+        return ct_config_unexpected("partial_rotary_factor", partial, "1", CT_UNSUPPORTED, err);
     return CT_OK;
 }
 
 /* rope_theta stands at the top, or since transformers 5 in rope_parameters. */
 static enum ct_status json_rope(const json_t *config, struct ct_hparams *h, struct ct_error *err)
 {
-    const json_t *rope = json_key(config, "rope_parameters");
+    const json_t *rope = ct_config_key(config, "rope_parameters");
     if (rope == NULL)
-        return json_double(config, "rope_theta", &h->rope_theta, err);
-    const json_t *type = json_key(rope, "rope_type");
+        return ct_config_double(config, "rope_theta", &h->rope_theta, err);
+    const json_t *type = ct_config_key(rope, "rope_type");
     if (!json_is_object(rope) ||
         (type != NULL &&
          (!json_is_string(type) || strcmp(json_string_value(type), "default") != 0)))
-        return unexpected("rope_parameters", rope, "rope_type \"default\"", CT_UNSUPPORTED, err);
-    return json_double(rope, "rope_theta", &h->rope_theta, err);
-}
-
-/* eos_token_id is a number or a list of them. */
-static enum ct_status json_eos(const json_t *config, struct ct_hparams *h, struct ct_error *err)
-{
-    const json_t *eos = json_key(config, "eos_token_id");
-    size_t n = json_is_array(eos) ? json_array_size(eos) : eos != NULL;
-    if (n > CT_MAX_EOS)
-        return ct_error_set(err, CT_FORMAT, "eos_token_id has %zu entries, at most %d", n,
-                            CT_MAX_EOS);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
-        if (!json_is_integer(id))
-            return unexpected("eos_token_id", eos, "whole numbers", CT_FORMAT, err);
-        add_eos(h, clamp_int(json_integer_value(id)));
-    }
-    return CT_OK;
+        return ct_config_unexpected("rope_parameters", rope, "rope_type \"default\"",
+                                    CT_UNSUPPORTED, err);
+    return ct_config_double(rope, "rope_theta", &h->rope_theta, err);
 }
 
 static enum ct_status json_quantization(const json_t *config, struct ct_hparams *h,
                                         struct ct_error *err)
 {
-    const json_t *quantization = json_key(config, "quantization_config");
+    const json_t *quantization = ct_config_key(config, "quantization_config");
     if (quantization == NULL)
         return CT_OK;
-    const json_t *method = json_key(quantization, "quant_method");
+    const json_t *method = ct_config_key(quantization, "quant_method");
     if (!json_is_string(method) || strcmp(json_string_value(method), "centroid") != 0)
-        return unexpected("quantization_config.quant_method", method, "\"centroid\"",
-                          CT_UNSUPPORTED, err);
-    enum ct_status status = json_int(quantization, "version", false, &h->clustered.version, err);
+        return ct_config_unexpected("quantization_config.quant_method", method, "\"centroid\"",
+                                    CT_UNSUPPORTED, err);
+    enum ct_status status =
+        ct_config_int(quantization, "version", false, &h->clustered.version, err);
     if (status == CT_OK)
-        status = json_int(quantization, "bits", false, &h->clustered.bits, err);
+        status = ct_config_int(quantization, "bits", false, &h->clustered.bits, err);
     if (status == CT_OK && h->clustered.version != 1)
         return ct_error_set(err, CT_UNSUPPORTED, "quantization_config.version is %d, expected 1",
                             h->clustered.version);
@@ -387,49 +274,50 @@ static enum ct_status json_shape(const json_t *config, struct ct_hparams *h, str
     };
     enum ct_status status = CT_OK;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0] && status == CT_OK; i++)
-        status = json_int(config, fields[i].key, false, fields[i].value, err);
+        status = ct_config_int(config, fields[i].key, false, fields[i].value, err);
     if (status != CT_OK)
         return status;
     h->n_kv_heads = h->n_heads;
     h->head_dim = h->n_heads > 0 ? h->d_model / h->n_heads : 0;
-    status = json_int(config, "num_key_value_heads", true, &h->n_kv_heads, err);
+    status = ct_config_int(config, "num_key_value_heads", true, &h->n_kv_heads, err);
     if (status == CT_OK)
-        status = json_int(config, "head_dim", true, &h->head_dim, err);
+        status = ct_config_int(config, "head_dim", true, &h->head_dim, err);
     if (status == CT_OK)
-        status = json_int(config, "bos_token_id", true, &h->bos_id, err);
+        status = ct_config_int(config, "bos_token_id", true, &h->bos_id, err);
     return status;
 }
 
 static enum ct_status read_config(const json_t *config, struct ct_hparams *h, struct ct_error *err)
 {
-    const json_t *family = json_key(config, "model_type");
-    const json_t *tied = json_key(config, "tie_word_embeddings");
+    const json_t *family = ct_config_key(config, "model_type");
+    const json_t *tied = ct_config_key(config, "tie_word_embeddings");
     if (!json_is_string(family) || json_string_length(family) >= sizeof h->family)
-        return unexpected("model_type", family, "a short string", CT_FORMAT, err);
+        return ct_config_unexpected("model_type", family, "a short string", CT_FORMAT, err);
     snprintf(h->family, sizeof h->family, "%s", json_string_value(family));
-    const char *name = json_string_value(json_key(config, "_name_or_path"));
+    const char *name = json_string_value(ct_config_key(config, "_name_or_path"));
     copy_name(h, name != NULL ? name : "", name != NULL ? strlen(name) : 0);
     if (tied != NULL && !json_is_boolean(tied))
-        return unexpected("tie_word_embeddings", tied, "true or false", CT_FORMAT, err);
+        return ct_config_unexpected("tie_word_embeddings", tied, "true or false", CT_FORMAT, err);
     h->has_tied_embeddings = json_is_true(tied);
     enum ct_status status = json_shape(config, h, err);
     if (status == CT_OK)
         status = json_rope(config, h, err);
     if (status == CT_OK)
-        status = json_double(config, "rms_norm_eps", &h->norm_eps, err);
-    if (status == CT_OK)
-        status = json_eos(config, h, err);
+        status = ct_config_double(config, "rms_norm_eps", &h->norm_eps, err);
     if (status == CT_OK)
         status = json_quantization(config, h, err);
     if (status == CT_OK)
         status = json_unsupported(config, err);
-    return status == CT_OK ? check_hparams(h, err) : status;
+    if (status == CT_OK)
+        status = check_hparams(h, err);
+    return status == CT_OK ? ct_generation_read_eos(config, h, err) : status;
 }
 
 enum ct_status ct_hf_config_read(const json_t *config, struct ct_hparams *out, struct ct_error *err)
 {
     /* Where config.json leaves them out, transformers' LlamaConfig has these. */
-    struct ct_hparams h = {.rope_theta = 10000.0, .norm_eps = 1e-6, .bos_id = -1};
+    struct ct_hparams h = {
+        .rope_theta = 10000.0, .norm_eps = 1e-6, .bos_id = -1, .sampling = CT_SAMPLING_DEFAULTS};
     enum ct_status status = read_config(config, &h, err);
     if (status == CT_OK)
         *out = h;
@@ -447,24 +335,10 @@ enum ct_status ct_hf_config_parse(const char *text, size_t n_bytes, struct ct_hp
     return status;
 }
 
-/* null, a number, or a list of them. */
-static json_t *format_eos(const struct ct_hparams *h)
-{
-    if (h->n_eos < 2)
-        return h->n_eos == 0 ? json_null() : json_integer(h->eos_ids[0]);
-    json_t *eos = json_array();
-    for (int i = 0; i < h->n_eos; i++)
-        if (json_array_append_new(eos, json_integer(h->eos_ids[i])) != 0) {
-            json_decref(eos);
-            return NULL;
-        }
-    return eos;
-}
-
 char *ct_hf_config_format(const struct ct_hparams *h, const char *quantization)
 {
     char *text = NULL;
-    json_t *eos = format_eos(h);
+    json_t *eos = ct_generation_format_eos(h);
     json_t *config = json_pack(
         "{s:o*, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:s, s:b, s:b, s:b, s:o}",
         "_name_or_path", h->name[0] != '\0' ? json_string(h->name) : NULL, "model_type", h->family,

@@ -31,6 +31,14 @@ struct ct_hparams {
     int bos_id; /* -1: none */
     int eos_ids[CT_MAX_EOS];
     int n_eos;
+    /* How tokens are drawn where a request leaves it out; see generation_config.h. */
+    struct ct_sampling_defaults {
+        double temperature; /* 0..100; 0: greedy */
+        double top_p;       /* 0..1; 1: all */
+        double min_p;       /* 0..1; 0: all */
+        int top_k;          /* 0: all */
+    } sampling;
+    char not_applied[96]; /* what the model asks for there and does not get; mostly empty */
     /* quantization_config with quant_method "centroid"; bits 0: the model is not clustered. */
     struct ct_clustered_config {
         int bits;

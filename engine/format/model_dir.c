@@ -2,6 +2,7 @@
  * model.safetensors.index.json names. Clustered matrices are found through config.json's
  * quantization_config.tensors and checked here, once. */
 #include "engine/base/json_read.h"
+#include "engine/format/generation_config.h"
 #include "engine/format/mapping.h"
 #include "engine/format/model_file_internal.h"
 #include "engine/format/safetensors.h"
@@ -280,6 +281,21 @@ static enum ct_status view_clustered(struct ct_model_file *file, const json_t *c
     return CT_OK;
 }
 
+/* generation_config.json, where it is there. */
+static enum ct_status read_generation(struct ct_model_file *file, struct ct_error *err)
+{
+    static const char name[] = "generation_config.json";
+    json_t *config = NULL;
+    enum ct_status status = read_json(file->path, name, &config, err);
+    if (status != CT_OK)
+        return status == CT_NOT_FOUND ? CT_OK : status;
+    status = ct_generation_from_json(config, &file->hparams, err);
+    if (status != CT_OK)
+        ct_error_prefix(err, "%s/%s", file->path, name);
+    json_decref(config);
+    return status;
+}
+
 enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *err)
 {
     json_t *config = NULL;
@@ -291,7 +307,9 @@ enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *er
         ct_error_prefix(err, "%s/config.json", file->path);
         goto out;
     }
-    status = open_safetensors(file, err);
+    status = read_generation(file, err);
+    if (status == CT_OK)
+        status = open_safetensors(file, err);
     if (status != CT_OK)
         goto out;
     status = add_weights(file, err);

@@ -1,8 +1,8 @@
 /* A model on disk, whatever its form: tensors under their Hugging Face names, hyperparameters, and
  * where the tokenizer is.
  *
- * Opens a GGUF file, or a directory with config.json and model.safetensors (one file, or shards
- * with model.safetensors.index.json). Tensor names are the Hugging Face ones in both cases: a GGUF
+ * Opens a GGUF file, or a directory with config.json, model.safetensors (one file, or shards with
+ * model.safetensors.index.json) and, where it has one, generation_config.json. Tensor names are the Hugging Face ones in both cases: a GGUF
  * file's names are translated by the family's name table (engine/graph/family.h hands it in), and
  * views of matrices whose rows llama.cpp permuted (q and k of llama) say so. Immutable once open;
  * any thread. */

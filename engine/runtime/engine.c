@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "engine/backend/cpu/cpu.h"
+#include "engine/base/log.h"
 #include "engine/graph/family.h"
 #include "engine/runtime/engine_internal.h"
 
@@ -58,6 +59,13 @@ static void fill_info(struct ct_engine *engine, const struct ct_engine_options *
         options->max_step_logits > 0 ? options->max_step_logits : info->max_sessions;
     info->n_threads = options->n_threads > 0 ? options->n_threads : usable_processors();
     info->has_chat_template = engine->text.chat_template != NULL;
+    info->sampling = (struct ct_sampling){.temperature = hparams->sampling.temperature,
+                                          .top_k = hparams->sampling.top_k,
+                                          .top_p = hparams->sampling.top_p,
+                                          .min_p = hparams->sampling.min_p};
+    if (hparams->not_applied[0] != '\0')
+        ct_log(CT_LOG_WARN, "%s: the model asks for %s, which is not applied", engine->name,
+               hparams->not_applied);
 }
 
 static enum ct_status build_graph(struct ct_engine *engine, struct ct_error *err)

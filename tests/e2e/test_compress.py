@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -184,14 +185,32 @@ class Compress(unittest.TestCase):
         self.assertLess(report["matrices"]["relative_rms_error"], 0.03)
         self.assertEqual(
             sorted(p.name for p in self.out.iterdir()),
-            ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
+            ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+             "tokenizer_config.json"],
         )
+        generation = json.loads((self.out / "generation_config.json").read_text())
+        self.assertEqual(generation, {"eos_token_id": 2})
         kept = self.compress(FIXTURE / "fixture.gguf", "--keep-blocks", out=self.root / "kept")
         treatments = {row["treatment"]: row for row in kept["tensors"]}
         self.assertIn("kept", treatments)
         for row in kept["tensors"]:
             if row["treatment"] != "clustered":
                 self.assertEqual(row["relative_rms_error"], 0, row["name"])
+
+    def test_generation_config(self):
+        source = shutil.copytree(FIXTURE, self.root / "source")
+        settings = {"eos_token_id": [2, 9], "temperature": 0.7, "top_k": 20, "repetition_penalty": 1.1}
+        (source / "generation_config.json").write_text(json.dumps(settings))
+        self.compress(source)
+        kept = json.loads((self.out / "generation_config.json").read_text())
+        self.assertEqual(kept, settings)
+        result = run("run", self.out, "--prompt", "The", "--max-tokens", 1)
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("asks for repetition_penalty 1.1, which is not applied", result.stderr)
+        (source / "generation_config.json").write_text('{"temperature": "hot"}')
+        result = run("compress", source, self.root / "none")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('generation_config.json: temperature is "hot"', result.stderr)
 
     def test_threads_and_repeats_change_no_byte(self):
         for options in ([], ["--scope", "row"], ["--centroids", "float", "--scope", "model"]):

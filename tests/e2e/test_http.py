@@ -66,6 +66,10 @@ class Shared(unittest.TestCase):
         listed = json.loads(text)
         self.assertEqual((status, listed["object"], len(listed["data"])), (200, "list", 1))
         self.assertEqual(listed["data"][0]["id"], "tiny")
+        self.assertEqual(
+            listed["data"][0]["centroid"]["sampling"],
+            {"temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0},
+        )
         status, _, text = self.server.ask("GET", "/v1/models/tiny")
         self.assertEqual(json.loads(text), listed["data"][0])
         self.assertEqual(self.server.ask("GET", "/v1/models/%74iny")[0], 200)

@@ -147,6 +147,7 @@ enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *
         .max_sessions = options->max_sessions ? options->max_sessions : 64,
         .max_step_tok = options->max_step_tok ? options->max_step_tok : 512,
         .n_threads = 1,
+        .sampling = {.temperature = 1, .top_p = 1},
         .n_parameters = 1,
         .n_weight_bytes = 1,
         .n_kv_bytes_tok = 1,

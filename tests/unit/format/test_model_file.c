@@ -190,6 +190,18 @@ static void test_directory_with_one_file(void **state)
     assert_null(ct_model_file_gguf(file));
     assert_int_equal(ct_model_file_hparams(file)->d_model, 8);
     ct_model_file_close(file);
+    assert_int_equal(
+        temp_write_text(dir, "m/generation_config.json",
+                        "{\"eos_token_id\":[3,5],\"temperature\":0.5,\"typical_p\":0.9}"),
+        0);
+    assert_int_equal(open_model(dir, "m", &file, &err), CT_OK);
+    assert_int_equal(ct_model_file_hparams(file)->n_eos, 2);
+    assert_true(ct_model_file_hparams(file)->sampling.temperature == 0.5);
+    assert_string_equal(ct_model_file_hparams(file)->not_applied, "typical_p 0.9");
+    ct_model_file_close(file);
+    assert_int_equal(temp_write_text(dir, "m/generation_config.json", "{\"top_p\":2}"), 0);
+    expect(dir, "m", CT_FORMAT, "m/generation_config.json: top_p is 2");
+    assert_int_equal(temp_write_text(dir, "m/generation_config.json", "{}"), 0);
     write_tensors(dir, "m/model.safetensors", NULL, 0);
     expect(dir, "m", CT_FORMAT, "no tensors");
     assert_int_equal(temp_write_text(dir, "m/config.json", "{"), 0);

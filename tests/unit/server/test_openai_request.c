@@ -217,6 +217,18 @@ static void test_what_is_honoured(void **state)
     r = completion("", &refusal);
     assert_true(r->sampling.seed != seed);
     ct_request_close(r);
+    const struct ct_engine_info *info = model.info, asking = {.n_vocab = info->n_vocab,
+                                                              .context_tok = info->context_tok,
+                                                              .sampling = {.temperature = 0.7,
+                                                                           .top_p = 0.8,
+                                                                           .top_k = 20,
+                                                                           .min_p = 0.1}};
+    model.info = &asking; /* a model that asks for something else */
+    r = completion("\"top_p\":1,\"min_p\":null", &refusal);
+    assert_true(r->sampling.temperature == 0.7 && r->sampling.top_p == 1);
+    assert_true(r->sampling.top_k == 20 && r->sampling.min_p == 0.1 && r->sampling.seed != seed);
+    ct_request_close(r);
+    model.info = info;
     r = chat("", &refusal);
     assert_int_equal(r->sequences[0].max_tokens, CONTEXT_TOK - r->sequences[0].n_prompt);
     ct_request_close(r);

@@ -1,0 +1,107 @@
+#include "engine/format/config_value.h"
+
+#include "engine/format/gguf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int ct_clamp_int(int64_t value)
+{
+    return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : (int)value;
+}
+
+/* ---- JSON ---- */
+
+const json_t *ct_config_key(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+/* A value in at most 47 bytes of JSON, for a message. */
+struct quoted {
+    char text[48];
+};
+
+static struct quoted quote(const json_t *value)
+{
+    struct quoted quoted = {"nothing"};
+    char *text = value == NULL ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (text != NULL)
+        snprintf(quoted.text, sizeof quoted.text, strlen(text) > 47 ? "%.44s..." : "%s", text);
+    free(text);
+    return quoted;
+}
+
+enum ct_status ct_config_unexpected(const char *key, const json_t *value, const char *expected,
+                                    enum ct_status status, struct ct_error *err)
+{
+    return ct_error_set(err, status, "%s is %s, expected %s", key, quote(value).text, expected);
+}
+
+enum ct_status ct_config_int(const json_t *config, const char *key, bool has_default, int *value,
+                             struct ct_error *err)
+{
+    const json_t *found = ct_config_key(config, key);
+    if (found == NULL && has_default)
+        return CT_OK;
+    if (!json_is_integer(found))
+        return ct_config_unexpected(key, found, "a whole number", CT_FORMAT, err);
+    *value = ct_clamp_int(json_integer_value(found));
+    return CT_OK;
+}
+
+enum ct_status ct_config_double(const json_t *config, const char *key, double *value,
+                                struct ct_error *err)
+{
+    const json_t *found = ct_config_key(config, key);
+    if (found != NULL && !json_is_number(found))
+        return ct_config_unexpected(key, found, "a number", CT_FORMAT, err);
+    if (found != NULL)
+        *value = json_number_value(found);
+    return CT_OK;
+}
+
+/* ---- GGUF metadata ---- */
+
+enum ct_status ct_metadata_failed(const char *key, enum ct_status status, struct ct_error *err)
+{
+    return ct_error_set(err, CT_FORMAT, "metadata %s is %s", key,
+                        status == CT_NOT_FOUND ? "missing" : "not of the expected type");
+}
+
+enum ct_status ct_metadata_int(const struct ct_gguf *gguf, const char *key, bool has_default,
+                               int *value, struct ct_error *err)
+{
+    int64_t found = 0;
+    enum ct_status status = ct_gguf_int(gguf, key, &found);
+    if (status == CT_NOT_FOUND && has_default)
+        return CT_OK;
+    if (status != CT_OK)
+        return ct_metadata_failed(key, status, err);
+    *value = ct_clamp_int(found);
+    return CT_OK;
+}
+
+enum ct_status ct_metadata_double(const struct ct_gguf *gguf, const char *key, bool has_default,
+                                  double *value, struct ct_error *err)
+{
+    enum ct_status status = ct_gguf_float(gguf, key, value);
+    if (status == CT_OK || (status == CT_NOT_FOUND && has_default))
+        return CT_OK;
+    return ct_metadata_failed(key, status, err);
+}
+
+enum ct_status ct_metadata_text(const struct ct_gguf *gguf, const char *key, char *out,
+                                size_t capacity)
+{
+    struct ct_gguf_text text;
+    enum ct_status status = ct_gguf_text(gguf, key, &text);
+    if (status != CT_OK)
+        return status;
+    size_t n = text.n_bytes < capacity ? text.n_bytes : capacity - 1;
+    memcpy(out, text.data, n);
+    out[n] = '\0';
+    return CT_OK;
+}
