@@ -15,13 +15,28 @@ enum {
 
 #define F16_MAX 65504.0f
 
+/* Ascending; by insertion, as most codebooks are in order. */
+static void sort_codes(struct ct_coder *coder, const float *codes, float *sorted)
+{
+    for (int i = 0; i < coder->n_clusters; i++) {
+        int at = i;
+        for (; at > 0 && sorted[at - 1] > codes[i]; at--) {
+            sorted[at] = sorted[at - 1];
+            coder->index[at] = coder->index[at - 1];
+        }
+        sorted[at] = codes[i];
+        coder->index[at] = (uint8_t)i;
+    }
+}
+
 void ct_coder_init(struct ct_coder *coder, const float *codes, int n_clusters, float unit)
 {
+    float code[CT_MAX_CLUSTERS];
     coder->n_clusters = n_clusters;
     coder->unit = unit;
-    memcpy(coder->code, codes, (size_t)n_clusters * sizeof *codes);
+    sort_codes(coder, codes, code);
     for (int i = 0; i + 1 < n_clusters; i++)
-        coder->boundary[i] = 0.5f * (codes[i] + codes[i + 1]);
+        coder->boundary[i] = 0.5f * (code[i] + code[i + 1]);
     coder->boundary[n_clusters - 1] = INFINITY;
 
     /* The first and the last cell hold what lies beyond the outer boundaries. */
@@ -34,7 +49,7 @@ void ct_coder_init(struct ct_coder *coder, const float *codes, int n_clusters, f
         while (i < n_clusters - 1 && coder->boundary[i] < begin)
             i++;
         coder->cell[cell] = (uint8_t)(cell == 0 ? 0 : i);
-        coder->cell_code[cell] = codes[i + (middle > coder->boundary[i])];
+        coder->cell_code[cell] = code[i + (middle > coder->boundary[i])];
     }
 }
 
@@ -84,7 +99,7 @@ void ct_coder_assign(const struct ct_coder *coder, const float *w, int n, struct
     float scale = ct_f16_to_f32(fit.scale), offset = ct_f16_to_f32(fit.offset);
     float inverse = scale != 0 ? 1 / scale : 0;
     for (int j = 0; j < n; j++)
-        index[j] = (uint8_t)nearest(coder, (w[j] - offset) * inverse);
+        index[j] = coder->index[nearest(coder, (w[j] - offset) * inverse)];
 }
 
 /* Weighted sums over a group: of 1, w and w^2, which its fits share, and of the centroids chosen.

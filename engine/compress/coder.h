@@ -25,14 +25,14 @@ enum { CT_CODER_CELLS = 4096 };
 struct ct_coder {
     int n_clusters;
     float unit;                      /* the codebook's end: where an extreme starts (127 or 1) */
-    float code[CT_MAX_CLUSTERS];     /* ascending */
+    uint8_t index[CT_MAX_CLUSTERS];  /* of centroid i of the ascending order in the codebook */
     float boundary[CT_MAX_CLUSTERS]; /* boundary[i]: where centroid i ends; the last is infinite */
     float low, cells_per_unit; /* cells divide what lies between the first and the last boundary */
     float cell_code[CT_CODER_CELLS]; /* the centroid nearest to the cell's middle */
-    uint8_t cell[CT_CODER_CELLS];    /* the lowest centroid that a value of this cell may have */
+    uint8_t cell[CT_CODER_CELLS]; /* the lowest of the order that a value of this cell may have */
 };
 
-/* codes [n_clusters], ascending. */
+/* codes [n_clusters], in any order. */
 void ct_coder_init(struct ct_coder *coder, const float *codes, int n_clusters, float unit);
 
 /* The scale and offset of one group, as stored. */

@@ -255,21 +255,25 @@ enum ct_status ct_kmeans_solve(const struct ct_points *points, const struct ct_k
 
 enum {
     LIMIT = 127,
-    N_PLACES = 2 * LIMIT + 1, /* place i is the integer i - LIMIT */
-    N_HALVES = 4 * LIMIT + 1,
+    MAX_PLACES = 2 * LIMIT + 1,
+    MAX_HALVES = 2 * MAX_PLACES - 1,
     WINDOW = 2, /* lloyd: how far from its rounded centroid an integer may lie */
 };
 
-/* Prefix sums at the halves, where the cells of integers meet: half h stands at h / 2 - LIMIT. */
+/* The integers from lowest to LIMIT: place i is lowest + i. With prefix sums at the halves, where
+ * the cells of integers meet: half h stands at lowest + h / 2. */
 struct halves {
-    double w[N_HALVES], wx[N_HALVES];
+    int lowest, n_places;
+    double w[MAX_HALVES], wx[MAX_HALVES];
     double all_w, all_wx;
 };
 
-static void halves_init(struct halves *halves, const struct ct_points *p)
+static void halves_init(struct halves *halves, const struct ct_points *p, int lowest)
 {
-    for (int h = 0, below = 0; h < N_HALVES; h++) {
-        while (below < p->n && p->x[below] < 0.5 * h - LIMIT)
+    halves->lowest = lowest;
+    halves->n_places = LIMIT - lowest + 1;
+    for (int h = 0, below = 0; h < 2 * halves->n_places - 1; h++) {
+        while (below < p->n && p->x[below] < 0.5 * h + lowest)
             below++;
         halves->w[h] = p->w[below];
         halves->wx[h] = p->wx[below];
@@ -278,9 +282,9 @@ static void halves_init(struct halves *halves, const struct ct_points *p)
     halves->all_wx = p->wx[p->n];
 }
 
-static double cost_to(int place, double w, double wx)
+static double cost_to(const struct halves *halves, int place, double w, double wx)
 {
-    double c = place - LIMIT;
+    double c = halves->lowest + place;
     return c * (c * w - 2 * wx);
 }
 
@@ -290,19 +294,19 @@ static double gap_cost(const void *context, int i, int j)
 {
     const struct halves *halves = context;
     double w = halves->w[i + j], wx = halves->wx[i + j];
-    return cost_to(i, w - halves->w[2 * i], wx - halves->wx[2 * i]) +
-           cost_to(j, halves->w[2 * j] - w, halves->wx[2 * j] - wx);
+    return cost_to(halves, i, w - halves->w[2 * i], wx - halves->wx[2 * i]) +
+           cost_to(halves, j, halves->w[2 * j] - w, halves->wx[2 * j] - wx);
 }
 
 /* The points below the first centroid, and those above the last. */
 static double first_cost(const struct halves *halves, int place)
 {
-    return cost_to(place, halves->w[2 * place], halves->wx[2 * place]);
+    return cost_to(halves, place, halves->w[2 * place], halves->wx[2 * place]);
 }
 
 static double last_cost(const struct halves *halves, int place)
 {
-    return cost_to(place, halves->all_w - halves->w[2 * place],
+    return cost_to(halves, place, halves->all_w - halves->w[2 * place],
                    halves->all_wx - halves->wx[2 * place]);
 }
 
@@ -315,41 +319,43 @@ static int best_end(const struct halves *halves, const double *cost, int low, in
     return best;
 }
 
-/* The best k < N_PLACES places of all. */
+/* The best k < n_places places of all. */
 static enum ct_status choose_places(const struct halves *halves, int k, int *places)
 {
-    double layers[2][N_PLACES];
+    const int n_places = halves->n_places;
+    double layers[2][MAX_PLACES];
     double *before = layers[0], *now = layers[1];
-    int32_t *from = malloc((size_t)k * N_PLACES * sizeof *from);
+    int32_t *from = malloc((size_t)(k * n_places) * sizeof *from);
     if (from == NULL)
         return CT_MEMORY;
-    for (int j = 0; j < N_PLACES; j++)
+    for (int j = 0; j < n_places; j++)
         before[j] = first_cost(halves, j);
     for (int m = 1; m < k; m++) {
-        struct chain chain = {gap_cost, halves, before, now, from + (size_t)m * N_PLACES};
+        struct chain chain = {gap_cost, halves, before, now, from + (size_t)(m * n_places)};
         for (int j = 0; j < m; j++)
             now[j] = INFINITY;
-        solve_layer(&chain, m, N_PLACES - 1, m - 1, N_PLACES - 2);
+        solve_layer(&chain, m, n_places - 1, m - 1, n_places - 2);
         double *swap = before;
         before = now;
         now = swap;
     }
-    places[k - 1] = best_end(halves, before, k - 1, N_PLACES - 1);
+    places[k - 1] = best_end(halves, before, k - 1, n_places - 1);
     for (int m = k - 1; m > 0; m--)
-        places[m - 1] = from[(size_t)m * N_PLACES + (size_t)places[m]];
+        places[m - 1] = from[(size_t)(m * n_places) + (size_t)places[m]];
     free(from);
     return CT_OK;
 }
 
-/* Rounded centroids, pushed apart where they meet: k <= N_PLACES different places in order. */
-static void round_apart(const double *centroids, int k, int *places)
+/* Rounded centroids, pushed apart where they meet: k <= n_places different places in order. */
+static void round_apart(const struct halves *halves, const double *centroids, int k, int *places)
 {
+    const int last = halves->n_places - 1;
     for (int m = 0; m < k; m++) {
-        double place = nearbyint(centroids[m]) + LIMIT;
+        double place = nearbyint(centroids[m]) - halves->lowest;
         int low = m > 0 ? places[m - 1] + 1 : 0;
-        places[m] = place < low ? low : place > N_PLACES - 1 ? N_PLACES - 1 : (int)place;
+        places[m] = place < low ? low : place > last ? last : (int)place;
     }
-    for (int m = k - 1, high = N_PLACES - 1; m >= 0; m--, high--)
+    for (int m = k - 1, high = last; m >= 0; m--, high--)
         if (places[m] > high)
             places[m] = high;
         else
@@ -365,9 +371,9 @@ static void adjust_places(const struct halves *halves, int k, int *places)
     for (int m = 0; m < k; m++) {
         for (int b = 0; b < N; b++) {
             int j = places[m] + b - WINDOW;
-            now[b] = m == 0 && j >= 0 && j < N_PLACES ? first_cost(halves, j) : INFINITY;
+            now[b] = m == 0 && j >= 0 && j < halves->n_places ? first_cost(halves, j) : INFINITY;
             from[m][b] = 0;
-            for (int a = 0; a < N && m > 0 && j < N_PLACES; a++) {
+            for (int a = 0; a < N && m > 0 && j < halves->n_places; a++) {
                 int i = places[m - 1] + a - WINDOW;
                 if (i < 0 || i >= j || isinf(before[a]))
                     continue;
@@ -401,11 +407,11 @@ static void adjust_places(const struct halves *halves, int k, int *places)
 enum ct_status ct_kmeans_solve_i8(const struct ct_points *points, const struct ct_kmeans *options,
                                   int8_t *centroids)
 {
-    int k = options->n_clusters < N_PLACES ? options->n_clusters : N_PLACES;
-    int places[N_PLACES];
     struct halves halves;
-    halves_init(&halves, points);
-    if (options->method == CT_KMEANS_EXACT && k < N_PLACES) {
+    halves_init(&halves, points, options->has_magnitudes ? 0 : -LIMIT);
+    int k = options->n_clusters < halves.n_places ? options->n_clusters : halves.n_places;
+    int places[MAX_PLACES];
+    if (options->method == CT_KMEANS_EXACT && k < halves.n_places) {
         enum ct_status status = choose_places(&halves, k, places);
         if (status != CT_OK)
             return status;
@@ -417,10 +423,10 @@ enum ct_status ct_kmeans_solve_i8(const struct ct_points *points, const struct c
         enum ct_status status = ct_kmeans_solve(points, &lloyd, near);
         if (status != CT_OK)
             return status;
-        round_apart(near, k, places);
+        round_apart(&halves, near, k, places);
         adjust_places(&halves, k, places);
     }
     for (int i = 0; i < options->n_clusters; i++)
-        centroids[i] = (int8_t)(places[i < k ? i : k - 1] - LIMIT);
+        centroids[i] = (int8_t)(places[i < k ? i : k - 1] + halves.lowest);
     return CT_OK;
 }

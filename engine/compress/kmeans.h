@@ -23,6 +23,7 @@
 #include "engine/base/status.h"
 #include "engine/compress/histogram.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { CT_MAX_CLUSTERS = 256 };
@@ -35,6 +36,7 @@ struct ct_kmeans {
     int n_starts;        /* LLOYD: 1 is the quantiles alone */
     uint64_t seed;       /* of the starts after the first */
     const double *start; /* [n_clusters] ascending, in place of the first start; or NULL */
+    bool has_magnitudes; /* integers: 0..127 alone, for points >= 0 */
 };
 
 /* Centroids [n_clusters], ascending. With fewer points than clusters the last ones repeat; with
@@ -42,8 +44,8 @@ struct ct_kmeans {
 CT_MUST_CHECK enum ct_status ct_kmeans_solve(const struct ct_points *points,
                                              const struct ct_kmeans *options, double *centroids);
 
-/* The same with integer centroids in -127..127, ascending and different from each other (with 256
- * clusters the last repeats). CT_MEMORY. */
+/* The same with integer centroids in -127..127 (or 0..127), ascending and different from each other
+ * (with 256 clusters the last repeats). CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_kmeans_solve_i8(const struct ct_points *points,
                                                 const struct ct_kmeans *options, int8_t *centroids);
 

@@ -39,16 +39,26 @@ static void normalise_row(const struct ct_pass *pass, struct ct_worker *worker)
     }
 }
 
-/* Centroids of either kind. start: those of the round before, or NULL. A draft is a round in the
+/* How many centroids K-means looks for. */
+static int n_learned(const struct ct_quantize *options)
+{
+    return 1 << (options->bits - ct_is_symmetric(options));
+}
+
+/* Centroids of either kind; of a symmetric codebook the magnitudes, from points >= 0. start: those of the round before, or NULL. A draft is a round in the
  * middle: among floats the exact method takes long, and what it gains comes from the first round,
  * which leads the scales to a better place, and is kept by the last. */
 static enum ct_status solve_codebook(const struct ct_quantize *options,
                                      const struct ct_points *points, bool is_draft, int n_starts,
                                      const float *start, struct ct_codebook *codebook)
 {
-    int k = 1 << options->bits;
+    int k = n_learned(options);
     double before[CT_MAX_CLUSTERS], found[CT_MAX_CLUSTERS];
-    struct ct_kmeans kmeans = {k, options->method, n_starts, options->seed, NULL};
+    struct ct_kmeans kmeans = {.n_clusters = k,
+                               .method = options->method,
+                               .n_starts = n_starts,
+                               .seed = options->seed,
+                               .has_magnitudes = ct_is_symmetric(options)};
     if (is_draft && options->has_float_centroids)
         kmeans.method = CT_KMEANS_LLOYD;
     if (start != NULL) {
@@ -61,6 +71,10 @@ static enum ct_status solve_codebook(const struct ct_quantize *options,
                                 : ct_kmeans_solve_i8(points, &kmeans, codebook->i8);
     for (int i = 0; i < k && status == CT_OK; i++)
         codebook->f32[i] = options->has_float_centroids ? (float)found[i] : (float)codebook->i8[i];
+    for (int i = k; i < 1 << options->bits && status == CT_OK; i++) {
+        codebook->i8[i] = (int8_t)-codebook->i8[i - k];
+        codebook->f32[i] = codebook->i8[i];
+    }
     return status;
 }
 
@@ -102,13 +116,16 @@ static void run_histogram(void *context, int i, int n_workers)
 {
     const struct ct_pass *pass = context;
     struct ct_worker *worker = &pass->quantizer->workers[i];
+    bool is_symmetric = ct_is_symmetric(&pass->quantizer->options);
     int64_t begin, end;
     ct_pool_share(pass->plan->n, 1, i, n_workers, &begin, &end);
     for (int64_t row = begin; row < end; row++) {
         ct_worker_read(worker, pass->matrix, row);
         normalise_row(pass, worker);
-        for (int64_t j = 0; j < pass->plan->k; j++)
-            ct_histogram_add(&worker->histogram, worker->value[j], worker->weight[j]);
+        for (int64_t j = 0; j < pass->plan->k; j++) {
+            float value = is_symmetric ? fabsf(worker->value[j]) : worker->value[j];
+            ct_histogram_add(&worker->histogram, value, worker->weight[j]);
+        }
     }
 }
 
@@ -152,16 +169,18 @@ static enum ct_status find_extremes(struct ct_quantizer *quantizer,
     return CT_OK;
 }
 
-/* All rows of all matrices into worker 0's points. */
+/* All rows of all matrices into worker 0's points: values, or magnitudes for a symmetric codebook.
+ */
 static enum ct_status gather_points(struct ct_quantizer *quantizer,
                                     const struct ct_source *matrices, int n_matrices,
                                     const struct ct_coder *coder, double range, double max_weight,
                                     struct ct_error *err)
 {
     struct ct_worker *workers = quantizer->workers;
+    double low = ct_is_symmetric(&quantizer->options) ? 0 : -range;
     enum ct_status status = CT_OK;
     for (int i = 0; i < quantizer->n_workers; i++)
-        ct_histogram_reset(&workers[i].histogram, -range, range, max_weight);
+        ct_histogram_reset(&workers[i].histogram, low, range, max_weight);
     for (int m = 0; m < n_matrices && status == CT_OK; m++)
         status = run(quantizer, &matrices[m], coder, run_histogram, err);
     for (int i = 1; i < quantizer->n_workers; i++)
@@ -175,7 +194,7 @@ static enum ct_status gather_points(struct ct_quantizer *quantizer,
 static enum ct_status solve_shared_scale(const struct ct_quantize *options,
                                          struct ct_points *points, struct ct_codebook *codebook)
 {
-    int k = 1 << options->bits;
+    int k = n_learned(options);
     double extreme = points->n > 0 ? fmax(-points->x[0], points->x[points->n - 1]) : 0;
     double best_cost = INFINITY, unit = 1;
     for (double factor = 1; factor > 0.1; factor *= 0.85) {

@@ -92,6 +92,11 @@ bool ct_is_unscaled(const struct ct_quantize *options)
            (options->scope != CT_SCOPE_ROW || options->has_float_centroids);
 }
 
+bool ct_is_symmetric(const struct ct_quantize *options)
+{
+    return options->scope != CT_SCOPE_ROW && !options->has_float_centroids && options->bits >= 5;
+}
+
 float ct_quantize_unit(const struct ct_quantize *options)
 {
     return options->has_float_centroids ? 1.0f : 127.0f;

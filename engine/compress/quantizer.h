@@ -42,6 +42,9 @@ struct ct_pass {
  * that "none" means one a row there. */
 bool ct_is_unscaled(const struct ct_quantize *options);
 
+/* Whether the codebook is K/2 magnitudes and the same negated, see struct ct_codebook. */
+bool ct_is_symmetric(const struct ct_quantize *options);
+
 /* Where the extreme of a group lies after its first scaling. */
 float ct_quantize_unit(const struct ct_quantize *options);
 

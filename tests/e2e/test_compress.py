@@ -395,8 +395,9 @@ class Inspect(unittest.TestCase):
             clustered = [t for t in listing["tensors"] if t["type"] == "clustered"]
             self.assertTrue(clustered)
             for tensor in clustered:
-                self.assertEqual(len(tensor["codebook"]), 32)
-                self.assertEqual(tensor["codebook"], sorted(tensor["codebook"]))
+                magnitudes, negated = tensor["codebook"][:16], tensor["codebook"][16:]
+                self.assertEqual(magnitudes, sorted(magnitudes))
+                self.assertEqual(negated, [-m for m in magnitudes])
                 self.assertLess(tensor["bits_per_weight"], 8)
 
             plain = run("inspect", out, env={"LC_ALL": "C"})

@@ -181,6 +181,41 @@ static void integers_are_the_best_integers(void **state)
     }
 }
 
+/* Among 0..127, the best places of all. */
+static void magnitudes_are_the_best_magnitudes(void **state)
+{
+    (void)state;
+    struct ct_rng rng;
+    ct_rng_init(&rng, 29);
+    print_message("seed 29\n");
+    for (int round = 0; round < 8; round++) {
+        float x[24];
+        struct ct_points p;
+        for (int i = 0; i < 24; i++)
+            x[i] = (float)(140 * ct_rng_uniform(&rng));
+        make_points(&p, x, NULL, 24);
+        double best = INFINITY;
+        for (int a = 0; a <= 127; a++)
+            for (int b = a + 1; b <= 127; b++)
+                best = fmin(best, cost_i8(&p, (int8_t[]){(int8_t)a, (int8_t)b}, 2));
+        int8_t c[CT_MAX_CLUSTERS];
+        struct ct_kmeans options = {
+            .n_clusters = 2, .method = CT_KMEANS_EXACT, .n_starts = 1, .has_magnitudes = true};
+        assert_int_equal(ct_kmeans_solve_i8(&p, &options, c), CT_OK);
+        assert_true(fabs(cost_i8(&p, c, 2) - best) <= 1e-9 * p.wxx);
+        for (int method = CT_KMEANS_LLOYD; method <= CT_KMEANS_EXACT; method++)
+            for (int k = 16; k <= 128; k *= 2) {
+                options.method = method;
+                options.n_clusters = k;
+                assert_int_equal(ct_kmeans_solve_i8(&p, &options, c), CT_OK);
+                assert_true(c[0] >= 0);
+                for (int i = 1; i < k; i++)
+                    assert_true(c[i] > c[i - 1]);
+            }
+        ct_points_deinit(&p);
+    }
+}
+
 static void integers_near_lloyd_are_close_to_the_best(void **state)
 {
     (void)state;
@@ -308,6 +343,7 @@ int main(void)
         cmocka_unit_test(exact_is_never_worse_than_lloyd),
         cmocka_unit_test(equals_another_implementation),
         cmocka_unit_test(integers_are_the_best_integers),
+        cmocka_unit_test(magnitudes_are_the_best_magnitudes),
         cmocka_unit_test(integers_near_lloyd_are_close_to_the_best),
         cmocka_unit_test(degenerate_points_are_fine),
         cmocka_unit_test(more_clusters_cost_less),

@@ -210,6 +210,34 @@ static void threads_change_nothing(void **state)
     free(w);
 }
 
+/* Shared int8 codebooks of 5 bits and more: magnitudes, then the same negated. */
+static void the_top_bit_of_an_index_is_the_sign(void **state)
+{
+    (void)state;
+    enum { N = 64, K = 512 };
+    static const int groups[] = {CT_GROUP_NONE, CT_GROUP_ROW, 64};
+    float *w = make_rows(N, K, 14);
+    struct ct_weight weight = f32_weight(w, N, K);
+    for (int bits = 2; bits <= 8; bits++)
+        for (int g = 0; g < 3; g++)
+            for (int method = CT_KMEANS_LLOYD; method <= CT_KMEANS_EXACT; method++) {
+                struct ct_quantize options = {
+                    .bits = bits, .group = groups[g], .method = method, .seed = 1};
+                struct made made;
+                make(&made, &options, &weight, NULL, false, 2);
+                const int8_t *c = made.view.codebook_i8;
+                const int half = 1 << (bits - 1);
+                for (int i = 0; i < half && bits >= 5; i++) {
+                    assert_true(c[i] >= 0 && (i == 0 || c[i] > c[i - 1]));
+                    assert_int_equal(c[i + half], -c[i]);
+                }
+                for (int i = 1; i < 2 * half && bits < 5; i++)
+                    assert_true(c[i] > c[i - 1]);
+                unmake(&made);
+            }
+    free(w);
+}
+
 static void errors_fall_as_more_is_stored(void **state)
 {
     (void)state;
@@ -395,6 +423,7 @@ int main(void)
         cmocka_unit_test(every_setting_decodes_to_what_it_reports),
         cmocka_unit_test(enough_centroids_lose_nothing),
         cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(the_top_bit_of_an_index_is_the_sign),
         cmocka_unit_test(errors_fall_as_more_is_stored),
         cmocka_unit_test(the_fit_beats_the_plain_recipe),
         cmocka_unit_test(importance_moves_the_error),
