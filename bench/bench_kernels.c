@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { K = 576, GROUP = 64, N_GROUPS = K / GROUP, M_MAX = 512 };
+enum { K = 576, GROUP = 64, N_GROUPS = K / GROUP, N_X_GROUPS = K / CT_X_GROUP, M_MAX = 512 };
 
 struct setup {
     struct ct_linear a;
@@ -45,17 +45,20 @@ static struct setup make(int64_t n, int bits)
     uint8_t *index = take(s.index_bytes + 64);
     fill(index, s.index_bytes, 1);
     int8_t *codebook = take(256);
-    for (int i = 0; i < 256; i++)
-        codebook[i] = (int8_t)(bits == 8 ? i - 128 : (i * 254 >> bits) - 127);
+    const int half = 1 << (bits - 1);
+    for (int i = 0; i < 2 * half; i++) /* as `centroid compress` has them: symmetric from 5 bits */
+        codebook[i] = (int8_t)(bits < 5   ? (i * 254 >> bits) - 127
+                               : i < half ? 127 * (i + 1) / half
+                                          : -codebook[i - half]);
     uint16_t *scale = take((size_t)(n * N_GROUPS) * 2);
     for (int64_t i = 0; i < n * N_GROUPS; i++)
         scale[i] = 0x2000;
     int8_t *q = take((size_t)M_MAX * K);
     for (int i = 0; i < M_MAX * K; i++)
         q[i] = (int8_t)(i * 37 % 255 - 127);
-    float *x_scale = take(sizeof(float) * M_MAX * N_GROUPS);
-    int32_t *sum = take(sizeof(int32_t) * M_MAX * N_GROUPS);
-    for (int i = 0; i < M_MAX * N_GROUPS; i++) {
+    float *x_scale = take(sizeof(float) * M_MAX * N_X_GROUPS);
+    int32_t *sum = take(sizeof(int32_t) * M_MAX * N_X_GROUPS);
+    for (int i = 0; i < M_MAX * N_X_GROUPS; i++) {
         x_scale[i] = 0.01f;
         sum[i] = 0;
     }
@@ -67,7 +70,7 @@ static struct setup make(int64_t n, int bits)
                              .codebook_i8 = codebook,
                              .n_codebooks = 1,
                              .scale = scale,
-                             .x_i8 = {q, x_scale, sum, K},
+                             .x_i8 = {q, x_scale, sum, K, N_X_GROUPS},
                              .y = take(sizeof(float) * (size_t)n * 64),
                              .ldy = n};
     return s;

@@ -11,25 +11,39 @@
 #ifndef CT_KERNELS_KERNELS_H
 #define CT_KERNELS_KERNELS_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Activations, quantised per token and group of k: x[t,j] ~ scale[t, j/g] * q[t,j]. Columns from k to
- * k padded are 0 in q. */
+/* Activations, quantised per token and CT_X_GROUP columns: x[t,j] ~ scale[t, j/32] * q[t,j]. Columns
+ * from k to k padded are 0 in q. */
+enum { CT_X_GROUP = 32 };
 struct ct_rows_i8 {
     const int8_t *q;     /* [m, ldq], values -127..127 */
     const float *scale;  /* [m, n_groups] */
     const int32_t *sum;  /* [m, n_groups]: the sum of each group's q */
     int64_t ldq;         /* k padded to 64 */
+    int64_t n_groups;    /* ceil(k / CT_X_GROUP) */
 };
+
+/* The sum of token t's activations over their groups [begin, end), in the one order. */
+static inline float ct_rows_i8_sum(const struct ct_rows_i8 *x, int64_t t, int64_t begin, int64_t end)
+{
+    float sum = 0;
+    for (int64_t i = t * x->n_groups + begin; i < t * x->n_groups + end; i++)
+        sum = fmaf((float)x->sum[i], x->scale[i], sum);
+    return sum;
+}
 
 /* y[t, r] for the row tiles [tile_begin, tile_end) of a clustered W[n, k], all m tokens.
  *
- * linear_i8 computes, for r in the tile and group q from 0 up,
- *     dot = sum over j in group of codebook_i8[index[r,j]] * x.q[t,j]          (int32, exact)
- *     acc = fmaf((float)dot, scale[r,q] * x.scale[t,q], acc)                   (f32; acc starts at 0)
- *     acc = fmaf((float)x.sum[t,q], offset[r,q] * x.scale[t,q], acc)           (only with an offset)
+ * linear_i8 computes, for r in the tile and group q of the weights from 0 up,
+ *     part = 0; for the groups h of activations within q, in order:
+ *         dot = sum over j in h of codebook_i8[index[r,j]] * x.q[t,j]          (int32, exact)
+ *         part = fmaf((float)dot, x.scale[t,h], part)
+ *     acc = fmaf(part, scale[r,q], acc)                                        (f32; acc starts at 0)
+ *     acc = fmaf(ct_rows_i8_sum of the same h, offset[r,q], acc)               (only with an offset)
  * and stores y = acc, or y += acc where is_added. The same bits in every variant.
  *
  * linear_f32 takes float activations and a float codebook:
@@ -42,7 +56,7 @@ struct ct_rows_i8 {
 struct ct_linear {
     int64_t n, k;
     int bits;
-    int group; /* 32, 64, 128, or k padded to 4 */
+    int group; /* 32, 64, 128, or all of k */
     const uint8_t *index;
     const int8_t *codebook_i8;  /* [n_codebooks, 2^bits] */
     const float *codebook_f32;  /* [n_codebooks, 2^bits] */

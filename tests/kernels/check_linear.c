@@ -44,11 +44,15 @@ static void make_weights(struct check *c, struct ct_linear *a, bool is_float, bo
         a->codebook_f32 = check_floats(c, n_centroids);
     } else {
         int8_t *codebook = guard_take((size_t)n_centroids);
-        bool is_linear = check_int(c, 0, 1) == 1;
+        const int kind = (int)check_int(c, 0, 2), half = 1 << (a->bits - 1);
         int low = check_int(c, 0, 3) == 0 ? -128 : -127;
-        for (int64_t i = 0; i < n_centroids; i++)
-            codebook[i] = (int8_t)(is_linear ? i % (1 << a->bits) - (1 << (a->bits - 1))
-                                             : check_int(c, low, 127));
+        for (int64_t i = 0; i < n_centroids; i++) {
+            bool is_opposite = (i & half) != 0;
+            codebook[i] = (int8_t)(kind == 0     ? i % (2 * half) - half
+                                   : kind == 1   ? check_int(c, low, 127)
+                                   : is_opposite ? -codebook[i - half]
+                                                 : check_int(c, 0, 127));
+        }
         a->codebook_i8 = codebook;
     }
     a->scale = has_scale ? random_f16(c, tiles_n * n_groups * 16) : NULL;
@@ -64,24 +68,21 @@ static void make_output(struct check *c, struct ct_linear *a)
 
 static void make_activations_i8(struct check *c, struct ct_linear *a)
 {
-    int64_t n_groups = (a->k + a->group - 1) / a->group;
-    a->x_i8.ldq = padded(a->k, 64);
-    int8_t *q = guard_take((size_t)(a->m * a->x_i8.ldq));
+    const int64_t n_groups = padded(a->k, CT_X_GROUP) / CT_X_GROUP, ldq = padded(a->k, 64);
+    int8_t *q = guard_take((size_t)(a->m * ldq));
     int32_t *sum = guard_take((size_t)(a->m * n_groups) * sizeof *sum);
     float *scale = check_floats(c, a->m * n_groups);
     memset(sum, 0, (size_t)(a->m * n_groups) * sizeof *sum);
     bool is_extreme = check_int(c, 0, 3) == 0; /* the largest sums that int16 steps may meet */
     for (int64_t t = 0; t < a->m; t++)
-        for (int64_t j = 0; j < a->x_i8.ldq; j++) {
+        for (int64_t j = 0; j < ldq; j++) {
             int64_t value =
                 is_extreme ? (check_int(c, 0, 9) == 0 ? -127 : 127) : check_int(c, -127, 127);
-            q[t * a->x_i8.ldq + j] = (int8_t)(j < a->k ? value : 0);
+            q[t * ldq + j] = (int8_t)(j < a->k ? value : 0);
             if (j < a->k)
-                sum[t * n_groups + j / a->group] += (int32_t)value;
+                sum[t * n_groups + j / CT_X_GROUP] += (int32_t)value;
         }
-    a->x_i8.q = q;
-    a->x_i8.scale = scale;
-    a->x_i8.sum = sum;
+    a->x_i8 = (struct ct_rows_i8){q, scale, sum, ldq, n_groups};
 }
 
 typedef void linear_fn(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end);
@@ -92,7 +93,6 @@ static void check_independent(struct check *c, linear_fn *linear, const struct c
                               const float *before)
 {
     size_t n_bytes = (size_t)(a->m * a->ldy) * sizeof *before;
-    int64_t n_groups = (a->k + a->group - 1) / a->group;
     struct ct_linear alone = *a;
     float *y = guard_take(n_bytes);
     memcpy(y, before, n_bytes);
@@ -103,8 +103,8 @@ static void check_independent(struct check *c, linear_fn *linear, const struct c
             alone.x_f32 = a->x_f32 + t * a->ldx;
         } else {
             alone.x_i8.q = a->x_i8.q + t * a->x_i8.ldq;
-            alone.x_i8.scale = a->x_i8.scale + t * n_groups;
-            alone.x_i8.sum = a->x_i8.sum + t * n_groups;
+            alone.x_i8.scale = a->x_i8.scale + t * a->x_i8.n_groups;
+            alone.x_i8.sum = a->x_i8.sum + t * a->x_i8.n_groups;
         }
         for (int64_t tile = 0; tile < (a->n + 15) / 16; tile++)
             linear(&alone, tile, tile + 1);

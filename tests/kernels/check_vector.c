@@ -70,10 +70,10 @@ void check_f16_from_f32(struct check *c)
     guard_check(c->what);
 }
 
-static void try_quantize(struct check *c, int64_t k, int group, float *x)
+static void try_quantize(struct check *c, int64_t k, float *x)
 {
-    int64_t ldq = (k + 63) / 64 * 64, n_groups = (k + group - 1) / group;
-    CHECK_CASE(c, "quantize_i8, k %lld, group %d", (long long)k, group);
+    int64_t ldq = (k + 63) / 64 * 64, n_groups = (k + CT_X_GROUP - 1) / CT_X_GROUP;
+    CHECK_CASE(c, "quantize_i8, k %lld", (long long)k);
     int8_t *q[2];
     float *scale[2];
     int32_t *sum[2];
@@ -82,8 +82,8 @@ static void try_quantize(struct check *c, int64_t k, int group, float *x)
         scale[i] = guard_take((size_t)n_groups * sizeof(float));
         sum[i] = guard_take((size_t)n_groups * sizeof(int32_t));
     }
-    c->kernels->quantize_i8(x, k, group, q[0], scale[0], sum[0]);
-    ct_quantize_i8_scalar(x, k, group, q[1], scale[1], sum[1]);
+    c->kernels->quantize_i8(x, k, q[0], scale[0], sum[0]);
+    ct_quantize_i8_scalar(x, k, q[1], scale[1], sum[1]);
     check_same(c, q[0], q[1], (size_t)ldq);
     check_same(c, scale[0], scale[1], (size_t)n_groups * sizeof(float));
     check_same(c, sum[0], sum[1], (size_t)n_groups * sizeof(int32_t));
@@ -96,10 +96,9 @@ void check_quantize_i8(struct check *c)
     static const float odd[] = {0,     -0.0f,  1e-45f,   -1e-45f,   1e-39f,
                                 3e38f, -3e38f, INFINITY, -INFINITY, NAN};
     for (int s = 0; s < N_SIZES; s++)
-        for (int g = 0; g < 4; g++)
+        for (int round = 0; round < 4; round++)
             for (int kind = 0; kind < 4; kind++) {
                 int64_t k = sizes[s];
-                int group = g < 3 ? 32 << g : (int)((k + 3) / 4 * 4 + (k == 0) * 4);
                 float *x = check_floats(c, k);
                 for (int64_t i = 0; i < k && kind == 1; i++) /* halves: ties go to even */
                     x[i] = (float)check_int(c, -254, 254) / 2;
@@ -110,7 +109,7 @@ void check_quantize_i8(struct check *c)
                 for (int64_t i = 0; i < k && kind == 3; i++)
                     if (check_int(c, 0, 9) == 0)
                         x[i] = CHECK_PICK(c, odd);
-                try_quantize(c, k, group, x);
+                try_quantize(c, k, x);
             }
 }
 

@@ -154,27 +154,12 @@ static const struct ct_backend_ops cpu_ops = {
     .close = cpu_close,
 };
 
-/* What this backend asks of a graph and its weights. */
-static enum ct_status check_supported(const struct ct_graph *g, const struct ct_matrix *matrices,
-                                      const struct ct_cpu *cpu, struct ct_error *err)
+/* What this backend asks of a graph. */
+static enum ct_status check_supported(const struct ct_graph *g, struct ct_error *err)
 {
     if (g->heads.n_heads / g->heads.n_kv_heads > CT_MAX_REP)
         return ct_error_set(err, CT_UNSUPPORTED, "%d query heads share a KV head, at most %d can",
                             g->heads.n_heads / g->heads.n_kv_heads, CT_MAX_REP);
-    for (int i = 0; i < g->n_nodes; i++) {
-        const struct ct_node *node = &g->nodes[i];
-        int group = 0;
-        for (int j = 0; node->op == CT_OP_LINEAR && j < node->n_weights; j++) {
-            const struct ct_matrix *w = &matrices[node->weights[j]];
-            if (!ct_cpu_is_int8(cpu, w))
-                continue;
-            if (group != 0 && group != w->clustered.group)
-                return ct_error_set(err, CT_UNSUPPORTED,
-                                    "%s: group %d, but the matrix beside it has group %d",
-                                    g->slots[node->weights[j]].name, w->clustered.group, group);
-            group = w->clustered.group;
-        }
-    }
     return CT_OK;
 }
 
@@ -201,8 +186,8 @@ static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *
     cpu->cos = allocate(options->max_tokens * half, sizeof *cpu->cos);
     cpu->sin = allocate(options->max_tokens * half, sizeof *cpu->sin);
     cpu->x_q = allocate(max_rows * ((max_k + 63) & ~(int64_t)63), sizeof *cpu->x_q);
-    cpu->x_scale = allocate(max_rows * (max_k / 32 + 1), sizeof *cpu->x_scale);
-    cpu->x_sum = allocate(max_rows * (max_k / 32 + 1), sizeof *cpu->x_sum);
+    cpu->x_scale = allocate(max_rows * (max_k / CT_X_GROUP + 1), sizeof *cpu->x_scale);
+    cpu->x_sum = allocate(max_rows * (max_k / CT_X_GROUP + 1), sizeof *cpu->x_sum);
     cpu->page_lists =
         allocate((int64_t)options->n_threads * 2 * cpu->max_pages, sizeof *cpu->page_lists);
     if (cpu->arena == NULL || cpu->inverse_frequency == NULL || cpu->cos == NULL ||
@@ -229,7 +214,7 @@ enum ct_status ct_cpu_open(const struct ct_graph *graph, const struct ct_matrix 
     cpu->kernels = ct_kernels();
     cpu->is_float = options->is_float;
     snprintf(cpu->name, sizeof cpu->name, "cpu-%s", ct_isa_name(ct_isa_current()));
-    enum ct_status status = check_supported(graph, matrices, cpu, err);
+    enum ct_status status = check_supported(graph, err);
     if (status == CT_OK) {
         if (!allocate_workspace(cpu, options) ||
             ct_pool_open(options->n_threads, &cpu->pool) != CT_OK)

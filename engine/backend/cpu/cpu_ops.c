@@ -194,21 +194,19 @@ bool ct_cpu_is_int8(const struct ct_cpu *cpu, const struct ct_matrix *matrix)
            matrix->clustered.codebook_i8 != NULL;
 }
 
-/* The group by which a node's input is quantised: that of its first int8 weight; 0: none is int8.
- */
-static int quantized_group(const struct ct_cpu *cpu, const struct ct_node *node)
+/* Whether one of a node's weights wants its input quantised. */
+static bool wants_int8(const struct ct_cpu *cpu, const struct ct_node *node)
 {
-    for (int i = 0; i < node->n_weights; i++) {
-        const struct ct_matrix *w = &cpu->matrices[node->weights[i]];
-        if (ct_cpu_is_int8(cpu, w))
-            return w->clustered.group;
-    }
-    return 0;
+    for (int i = 0; i < node->n_weights; i++)
+        if (ct_cpu_is_int8(cpu, &cpu->matrices[node->weights[i]]))
+            return true;
+    return false;
 }
 
 static struct ct_rows_i8 quantized_input(const struct ct_cpu *cpu, int64_t k)
 {
-    return (struct ct_rows_i8){cpu->x_q, cpu->x_scale, cpu->x_sum, (k + 63) & ~(int64_t)63};
+    return (struct ct_rows_i8){cpu->x_q, cpu->x_scale, cpu->x_sum, (k + 63) & ~(int64_t)63,
+                               (k + CT_X_GROUP - 1) / CT_X_GROUP};
 }
 
 /* Makes this worker's rows of a LINEAR's input ready: quantised by groups, or, for float
@@ -217,8 +215,8 @@ static void prepare_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     struct ct_cpu *cpu = walk->cpu;
     const struct ct_value *in = &cpu->graph->values[node->in];
-    const int group = quantized_group(cpu, node);
-    const int64_t k = in->width, n_groups = group > 0 ? (k + group - 1) / group : 0;
+    const bool is_int8 = wants_int8(cpu, node);
+    const int64_t k = in->width;
     const struct ct_rows_i8 x = quantized_input(cpu, k);
     if (walk->n_ahead == 0)
         wait_for_others(walk);
@@ -227,9 +225,9 @@ static void prepare_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
     for (int64_t t = begin; t < end; t++) {
         float *row = row_of(cpu, node->in, t);
         memset(row + k, 0, (size_t)(in->ld - k) * sizeof *row);
-        if (group > 0)
-            cpu->kernels->quantize_i8(row, k, group, cpu->x_q + t * x.ldq,
-                                      cpu->x_scale + t * n_groups, cpu->x_sum + t * n_groups);
+        if (is_int8)
+            cpu->kernels->quantize_i8(row, k, cpu->x_q + t * x.ldq, cpu->x_scale + t * x.n_groups,
+                                      cpu->x_sum + t * x.n_groups);
     }
 }
 

@@ -20,7 +20,7 @@ enum {
 
 static _Thread_local struct {
     int8_t w[KC * CT_TILE_ROWS];
-    int32x4_t dot[TOKENS_MAX][4];
+    float32x4_t part[TOKENS_MAX][4];
     float32x4_t acc[TOKENS_MAX][4];
 } scratch __attribute__((aligned(64)));
 
@@ -36,21 +36,35 @@ CT_INLINE int8x16_t broadcast_i32(const int8_t *p)
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
-/* acc of a tile's 16 rows after group `group` of token t. */
+/* part of a tile's 16 rows after the group of token t's activations that begins at column j. */
+CT_INLINE void end_x_group(const struct ct_linear *a, int64_t j, int64_t t, const int32x4_t dot[4],
+                           float32x4_t part[4])
+{
+    const float scale = a->x_i8.scale[t * a->x_i8.n_groups + j / CT_X_GROUP];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        part[i] = vfmaq_n_f32(part[i], vcvtq_f32_s32(dot[i]), scale);
+}
+
+/* acc of a tile's 16 rows after group `group` of the weights for token t; part is zero again. */
 CT_INLINE void end_group(const struct ct_linear *a, int64_t tile, int64_t group, int64_t t,
-                         const int32x4_t dot[4], float32x4_t acc[4])
+                         float32x4_t part[4], float32x4_t acc[4])
 {
     const int64_t n_groups = (a->k + a->group - 1) / a->group;
-    const int64_t place = (tile * n_groups + group) * CT_TILE_ROWS, at = t * n_groups + group;
-    const float x_scale = a->x_i8.scale[at];
+    const int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         float32x4_t scale = a->scale ? v_f16(a->scale + place + 4 * i) : vdupq_n_f32(1);
-        acc[i] = vfmaq_f32(acc[i], vcvtq_f32_s32(dot[i]), vmulq_n_f32(scale, x_scale));
-        if (a->offset != NULL)
-            acc[i] = vfmaq_f32(acc[i], vdupq_n_f32((float)a->x_i8.sum[at]),
-                               vmulq_n_f32(v_f16(a->offset + place + 4 * i), x_scale));
+        acc[i] = vfmaq_f32(acc[i], part[i], scale);
+        part[i] = vdupq_n_f32(0);
     }
+    if (a->offset == NULL)
+        return;
+    const int64_t end = (min_i64((group + 1) * a->group, a->k) + CT_X_GROUP - 1) / CT_X_GROUP;
+    const float sum = ct_rows_i8_sum(&a->x_i8, t, group * a->group / CT_X_GROUP, end);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        acc[i] = vfmaq_n_f32(acc[i], v_f16(a->offset + place + 4 * i), sum);
 }
 
 /* ---- Few tokens ---- */
@@ -71,35 +85,42 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
 
     const uint8_t *p = a->index + tile_begin * n_tiles_k * 8 * bits;
     for (int64_t tile = tile_begin; tile < tile_end; tile++) {
-        float32x4_t acc[FEW][4];
+        float32x4_t part[FEW][4], acc[FEW][4];
 #pragma GCC unroll 4
         for (int t = 0; t < M; t++)
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++)
-                acc[t][i] = vdupq_n_f32(0);
-        int64_t j = 0;
+                part[t][i] = acc[t][i] = vdupq_n_f32(0);
         for (int64_t group = 0; group < n_groups; group++) {
-            const int64_t end = min_i64((group + 1) * a->group, a->k);
-            int32x4_t dot[FEW][4];
+            const int64_t group_begin = group * a->group;
+            const int64_t group_end = min_i64(group_begin + a->group, a->k);
+            for (int64_t begin = group_begin; begin < group_end; begin += CT_X_GROUP) {
+                const int64_t end = min_i64(begin + CT_X_GROUP, group_end);
+                int32x4_t dot[FEW][4];
 #pragma GCC unroll 4
-            for (int t = 0; t < M; t++)
+                for (int t = 0; t < M; t++)
 #pragma GCC unroll 4
-                for (int i = 0; i < 4; i++)
-                    dot[t][i] = vdupq_n_s32(0);
-            for (; j < end; j += CT_TILE_COLS, p += 8 * bits) {
-                __builtin_prefetch(p + CT_PREFETCH_BYTES);
+                    for (int i = 0; i < 4; i++)
+                        dot[t][i] = vdupq_n_s32(0);
+                for (int64_t j = begin; j < end; j += CT_TILE_COLS, p += 8 * bits) {
+                    __builtin_prefetch(p + CT_PREFETCH_BYTES);
 #pragma GCC unroll 4
-                for (int i = 0; i < 4; i++) {
-                    uint8x16_t index = ct_unpack_quarter_neon(p, i, bits);
-                    int8x16_t w = vreinterpretq_s8_u8(ct_lookup_quarter_neon(&lookup, index, bits));
+                    for (int i = 0; i < 4; i++) {
+                        uint8x16_t index = ct_unpack_quarter_neon(p, i, bits);
+                        int8x16_t w =
+                            vreinterpretq_s8_u8(ct_lookup_quarter_neon(&lookup, index, bits));
 #pragma GCC unroll 4
-                    for (int t = 0; t < M; t++)
-                        dot[t][i] = vdotq_s32(dot[t][i], w, broadcast_i32(x[t] + j));
+                        for (int t = 0; t < M; t++)
+                            dot[t][i] = vdotq_s32(dot[t][i], w, broadcast_i32(x[t] + j));
+                    }
                 }
+#pragma GCC unroll 4
+                for (int t = 0; t < M; t++)
+                    end_x_group(a, begin, min_i64(t, a->m - 1), dot[t], part[t]);
             }
 #pragma GCC unroll 4
             for (int t = 0; t < M; t++)
-                end_group(a, tile, group, min_i64(t, a->m - 1), dot[t], acc[t]);
+                end_group(a, tile, group, min_i64(t, a->m - 1), part[t], acc[t]);
         }
 #pragma GCC unroll 4
         for (int t = 0; t < M; t++)
@@ -147,23 +168,23 @@ struct pass {
     int64_t t0, tile, begin, end;
 };
 
-/* The pass's columns, group by group, for M tokens from t0 + first on; M is a constant. */
+/* The pass's columns, a group of activations at a time, for M tokens from t0 + first on; M is a
+ * constant. */
 CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first,
                             const int M)
 {
     const int8_t *w = scratch.w;
     const int8_t *x = a->x_i8.q + (pass->t0 + first) * a->x_i8.ldq;
-    for (int64_t j = pass->begin; j < pass->end;) {
-        const int64_t group = j / a->group;
-        const int64_t group_end = min_i64((group + 1) * a->group, a->k);
-        const int64_t end = min_i64(group_end, pass->end);
+    int64_t group = pass->begin / a->group;
+    for (int64_t begin = pass->begin, end; begin < pass->end; begin = end) {
+        end = min_i64(begin + CT_X_GROUP, pass->end);
         int32x4_t dot[MR][4];
 #pragma GCC unroll 6
         for (int t = 0; t < M; t++)
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++)
-                dot[t][i] = j == group * a->group ? vdupq_n_s32(0) : scratch.dot[first + t][i];
-        for (; j < end; j += CT_TILE_COLS, w += CT_TILE_INDICES) {
+                dot[t][i] = vdupq_n_s32(0);
+        for (int64_t j = begin; j < end; j += CT_TILE_COLS, w += CT_TILE_INDICES) {
             int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16);
             int8x16_t w2 = vld1q_s8(w + 32), w3 = vld1q_s8(w + 48);
 #pragma GCC unroll 6
@@ -175,17 +196,15 @@ CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, 
                 dot[t][3] = vdotq_s32(dot[t][3], w3, four);
             }
         }
+        const bool is_group_end = end == a->k || end == (group + 1) * a->group;
 #pragma GCC unroll 6
         for (int t = 0; t < M; t++) {
-            if (end == group_end) {
-                end_group(a, pass->tile, group, pass->t0 + first + t, dot[t],
-                          scratch.acc[first + t]);
-                continue;
-            }
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++)
-                scratch.dot[first + t][i] = dot[t][i];
+            float32x4_t *part = scratch.part[first + t];
+            end_x_group(a, begin, pass->t0 + first + t, dot[t], part);
+            if (is_group_end)
+                end_group(a, pass->tile, group, pass->t0 + first + t, part, scratch.acc[first + t]);
         }
+        group += is_group_end;
     }
 }
 
@@ -199,7 +218,7 @@ CT_INLINE void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_
         for (int64_t tile = tile_begin; tile < tile_end; tile++) {
             for (int64_t t = 0; t < n_tokens; t++)
                 for (int i = 0; i < 4; i++)
-                    scratch.acc[t][i] = vdupq_n_f32(0);
+                    scratch.part[t][i] = scratch.acc[t][i] = vdupq_n_f32(0);
             for (int64_t begin = 0; begin < a->k; begin += KC) {
                 struct pass pass = {t0, tile, begin, min_i64(begin + KC, a->k)};
                 decode_tile(a, &lookup, tile, begin, pass.end, bits);

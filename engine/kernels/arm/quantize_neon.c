@@ -3,11 +3,10 @@
 #include "engine/kernels/arm/vector_neon.h"
 #include "engine/kernels/kernels.h"
 
-void ct_quantize_i8_neon(const float *x, int64_t k, int group, int8_t *q, float *scale,
-                         int32_t *sum)
+void ct_quantize_i8_neon(const float *x, int64_t k, int8_t *q, float *scale, int32_t *sum)
 {
-    for (int64_t begin = 0, g = 0; begin < k; begin += group, g++) {
-        int64_t end = begin + group < k ? begin + group : k;
+    for (int64_t begin = 0, g = 0; begin < k; begin += CT_X_GROUP, g++) {
+        int64_t end = begin + CT_X_GROUP < k ? begin + CT_X_GROUP : k;
         float32x4_t top = vdupq_n_f32(0);
         for (int64_t j = begin; j < end; j += 4)
             top = vmaxnmq_f32(top, vabsq_f32(v_load_n(x + j, end - j)));

@@ -34,18 +34,24 @@ void ct_linear_i8_scalar(const struct ct_linear *a, int64_t tile_begin, int64_t 
         const int8_t *codebook = a->codebook_i8 + (a->n_codebooks > 1 ? row << a->bits : 0);
         for (int64_t t = 0; t < a->m; t++) {
             const int8_t *q = a->x_i8.q + t * a->x_i8.ldq;
+            const float *x_scale = a->x_i8.scale + t * a->x_i8.n_groups;
             float acc = 0;
             for (int64_t g = 0; g < n_groups; g++) {
-                int64_t end = (g + 1) * a->group < a->k ? (g + 1) * a->group : a->k;
-                int32_t dot = 0;
-                for (int64_t j = g * a->group; j < end; j++)
-                    dot += codebook[index_at(a, tile, r, j)] * q[j];
+                int64_t begin = g * a->group;
+                int64_t end = begin + a->group < a->k ? begin + a->group : a->k;
+                float part = 0;
+                for (int64_t h = begin / CT_X_GROUP; h * CT_X_GROUP < end; h++) {
+                    int32_t dot = 0;
+                    for (int64_t j = h * CT_X_GROUP; j < (h + 1) * CT_X_GROUP && j < end; j++)
+                        dot += codebook[index_at(a, tile, r, j)] * q[j];
+                    part = fmaf((float)dot, x_scale[h], part);
+                }
                 int64_t place = (tile * n_groups + g) * CT_TILE_ROWS + r;
-                float x_scale = a->x_i8.scale[t * n_groups + g];
-                acc = fmaf((float)dot, f16_or(a->scale, place, 1) * x_scale, acc);
+                acc = fmaf(part, f16_or(a->scale, place, 1), acc);
                 if (a->offset != NULL)
-                    acc = fmaf((float)a->x_i8.sum[t * n_groups + g],
-                               f16_or(a->offset, place, 0) * x_scale, acc);
+                    acc = fmaf(ct_rows_i8_sum(&a->x_i8, t, begin / CT_X_GROUP,
+                                              (end + CT_X_GROUP - 1) / CT_X_GROUP),
+                               f16_or(a->offset, place, 0), acc);
             }
             store(a, t, row, acc);
         }

@@ -4,11 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-void ct_quantize_i8_scalar(const float *x, int64_t k, int group, int8_t *q, float *scale,
-                           int32_t *sum)
+void ct_quantize_i8_scalar(const float *x, int64_t k, int8_t *q, float *scale, int32_t *sum)
 {
-    for (int64_t begin = 0, g = 0; begin < k; begin += group, g++) {
-        int64_t end = begin + group < k ? begin + group : k;
+    for (int64_t begin = 0, g = 0; begin < k; begin += CT_X_GROUP, g++) {
+        int64_t end = begin + CT_X_GROUP < k ? begin + CT_X_GROUP : k;
         float peak = 0;
         for (int64_t j = begin; j < end; j++)
             peak = fmaxf(peak, fabsf(x[j]));

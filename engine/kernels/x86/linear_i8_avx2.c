@@ -1,11 +1,15 @@
 /* Clustered matrix times int8 activations with AVX2.
  *
  * Few tokens (generation): a tile is decoded in registers and used at once, so that the packed
- * index is all that memory delivers. Rows lie across the dword lanes; four columns are multiplied
- * by maddubs(|x|, sign(w, x)) and madd by ones, all exact: |w x| <= 127 * 127, two of which fit 16
- * bits. A centroid of -128 has no opposite: 8 bits, where kept Q8_0 blocks have it, take
- * maddubs(|w|, sign(x, w)) (x is never -128), and a narrower codebook with -128 the path of many
- * tokens.
+ * index is all that memory delivers. Rows lie across the dword lanes; maddubs and madd by ones
+ * multiply four columns, exactly: |w x| <= 127 * 127, two of which fit 16 bits. maddubs wants one
+ * operand unsigned:
+ *
+ *     symmetric codebook  maddubs(|w|, w < 0 ? -x : x)    half the table look-ups: the fast path
+ *     any other           maddubs(|x|, sign(w, x))
+ *     8 bits              maddubs(|w|, sign(x, w))        kept Q8_0 blocks have -128, x never has
+ *
+ * A narrower codebook with -128 takes the path of many tokens.
  *
  * Many tokens (prompts, batches): a tile is decoded once into int16 pairs and multiplied by madd,
  * one multiplication in place of three on the same two ports, MR tokens x 16 rows in registers.
@@ -26,13 +30,12 @@ enum {
 };
 
 static _Thread_local struct {
-    int8_t x[FEW][KC];
-    int8_t x_abs[FEW][KC];
+    int8_t x_other[FEW][KC]; /* |x|, or -x for a symmetric codebook */
     int16_t w16[KC * CT_TILE_ROWS];
     int16_t x16[X16_BYTES / 2];
     float scale[KC / 32][CT_TILE_ROWS];
     float offset[KC / 32][CT_TILE_ROWS];
-    __m256i dot[TOKENS_MAX][2];
+    __m256 part[TOKENS_MAX][2];
     __m256 acc[TOKENS_MAX][2];
 } scratch __attribute__((aligned(64)));
 
@@ -50,56 +53,83 @@ CT_INLINE __m256i broadcast_i32(const void *p)
 
 /* ---- Few tokens ---- */
 
-/* Columns [begin, end) of M tokens into scratch; q is zero from k to k padded to 64. */
-CT_INLINE void load_few(const struct ct_linear *a, int64_t begin, int64_t end, int M)
+/* The token that stands for token t of M: the last one for those missing. */
+CT_INLINE int64_t token_of(const struct ct_linear *a, int t)
+{
+    return min_i64(t, a->m - 1);
+}
+
+/* Columns [begin, end) of M tokens, absolute or negated, into scratch; q is zero from k to k padded
+ * to 64. */
+CT_INLINE void load_few(const struct ct_linear *a, int64_t begin, int64_t end, int M,
+                        bool is_symmetric)
 {
     for (int t = 0; t < M; t++) {
-        const int8_t *q = a->x_i8.q + min_i64(t, a->m - 1) * a->x_i8.ldq + begin;
+        const int8_t *q = a->x_i8.q + token_of(a, t) * a->x_i8.ldq + begin;
         for (int64_t j = 0; j < end - begin; j += 32) {
             __m256i x = ct_load_avx2(q + j);
-            _mm256_store_si256((__m256i *)(scratch.x[t] + j), x);
-            _mm256_store_si256((__m256i *)(scratch.x_abs[t] + j), _mm256_abs_epi8(x));
+            __m256i other =
+                is_symmetric ? _mm256_sub_epi8(_mm256_setzero_si256(), x) : _mm256_abs_epi8(x);
+            _mm256_store_si256((__m256i *)(scratch.x_other[t] + j), other);
         }
     }
 }
 
-/* dot + the products of 8 rows x 4 columns. */
-CT_INLINE __m256i dot_half(__m256i dot, __m256i w, __m256i x, __m256i x_abs, int bits)
+/* The centroids of half a tile: as they are, or their magnitudes and, in the highest bits of
+ * `sign`, which are negative. */
+struct half {
+    __m256i w, sign;
+};
+
+CT_INLINE struct half load_half(const struct ct_lookup_avx2 *lookup, const uint8_t *p, int half,
+                                int bits, bool is_symmetric)
 {
-    __m256i pairs = bits < 8 ? _mm256_maddubs_epi16(x_abs, _mm256_sign_epi8(w, x))
-                             : _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    struct ct_index_avx2 index = ct_load_index_avx2(p, half, bits);
+    if (!is_symmetric)
+        return (struct half){ct_lookup_half_avx2(lookup, index, bits), _mm256_setzero_si256()};
+    return (struct half){ct_lookup_magnitude_avx2(lookup, index, bits),
+                         ct_index_sign_avx2(index, bits)};
+}
+
+/* dot + the products of 8 rows x 4 columns. */
+CT_INLINE __m256i dot_half(__m256i dot, struct half half, __m256i x, __m256i x_other, int bits,
+                           bool is_symmetric)
+{
+    __m256i pairs =
+        is_symmetric ? _mm256_maddubs_epi16(half.w, _mm256_blendv_epi8(x, x_other, half.sign))
+        : bits < 8   ? _mm256_maddubs_epi16(x_other, _mm256_sign_epi8(half.w, x))
+                     : _mm256_maddubs_epi16(_mm256_abs_epi8(half.w), _mm256_sign_epi8(x, half.w));
     return _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-/* acc of 16 rows x M tokens after a group. */
-CT_INLINE void end_group_few(const struct ct_linear *a, int64_t tile, int64_t group,
-                             int64_t n_groups, __m256i dot[][2], __m256 acc[][2], int M)
+/* acc of 16 rows x M tokens after a group of weights, whose groups of activations are [begin, end).
+ */
+CT_INLINE void end_group_few(const struct ct_linear *a, int64_t place, int64_t begin, int64_t end,
+                             __m256 part[][2], __m256 acc[][2], int M)
 {
-    int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
-    __m256 scale[2], offset[2];
+#pragma GCC unroll 2
     for (int h = 0; h < 2; h++) {
-        scale[h] = a->scale ? v_f16(a->scale + place + 8 * h) : _mm256_set1_ps(1);
-        offset[h] = a->offset ? v_f16(a->offset + place + 8 * h) : _mm256_setzero_ps();
+        __m256 scale = a->scale ? v_f16(a->scale + place + 8 * h) : _mm256_set1_ps(1);
+#pragma GCC unroll 4
+        for (int t = 0; t < M; t++)
+            acc[t][h] = _mm256_fmadd_ps(part[t][h], scale, acc[t][h]);
     }
+    if (a->offset == NULL)
+        return;
+    __m256 offset[] = {v_f16(a->offset + place), v_f16(a->offset + place + 8)};
 #pragma GCC unroll 4
     for (int t = 0; t < M; t++) {
-        int64_t at = min_i64(t, a->m - 1) * n_groups + group;
-        __m256 x_scale = _mm256_set1_ps(a->x_i8.scale[at]);
+        __m256 sum = _mm256_set1_ps(ct_rows_i8_sum(&a->x_i8, token_of(a, t), begin, end));
+#pragma GCC unroll 2
         for (int h = 0; h < 2; h++)
-            acc[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]),
-                                        _mm256_mul_ps(scale[h], x_scale), acc[t][h]);
-        if (a->offset == NULL)
-            continue;
-        __m256 sum = _mm256_set1_ps((float)a->x_i8.sum[at]);
-        for (int h = 0; h < 2; h++)
-            acc[t][h] = _mm256_fmadd_ps(sum, _mm256_mul_ps(offset[h], x_scale), acc[t][h]);
+            acc[t][h] = _mm256_fmadd_ps(sum, offset[h], acc[t][h]);
     }
 }
 
-/* All tokens, M of them or fewer (the last stands in for those missing); bits and M are constants.
- */
+/* All tokens, M of them or fewer (the last stands in for those missing); bits, M and is_symmetric
+ * are constants. */
 CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end,
-                          const int bits, const int M)
+                          const int bits, const int M, const bool is_symmetric)
 {
     const int tile_bytes = 8 * (bits == CT_LINEAR8 ? 8 : bits);
     const int64_t n_groups = (a->k + a->group - 1) / a->group;
@@ -108,6 +138,13 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
     struct ct_lookup_avx2 lookup;
     if (bits != CT_LINEAR8)
         ct_lookup_init_avx2(&lookup, a->codebook_i8, bits);
+    const int8_t *x[FEW];
+    const float *x_scale[FEW];
+#pragma GCC unroll 4
+    for (int t = 0; t < M; t++) {
+        x[t] = a->x_i8.q + token_of(a, t) * a->x_i8.ldq;
+        x_scale[t] = a->x_i8.scale + token_of(a, t) * a->x_i8.n_groups;
+    }
 
     const uint8_t *p = a->index + tile_begin * n_tiles_k * tile_bytes;
     for (int64_t tile = tile_begin; tile < tile_end; tile++) {
@@ -115,40 +152,47 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
 #pragma GCC unroll 4
         for (int t = 0; t < M; t++)
             acc[t][0] = acc[t][1] = _mm256_setzero_ps();
-        int64_t j = 0;
         for (int64_t group = 0; group < n_groups; group++) {
-            const int64_t group_end = min_i64((group + 1) * a->group, a->k);
-            __m256i dot[FEW][2];
+            const int64_t group_begin = group * a->group;
+            const int64_t group_end = min_i64(group_begin + a->group, a->k);
+            __m256 part[FEW][2];
 #pragma GCC unroll 4
             for (int t = 0; t < M; t++)
-                dot[t][0] = dot[t][1] = _mm256_setzero_si256();
-            while (j < group_end) {
-                if (chunk != j / KC) {
-                    chunk = j / KC;
-                    load_few(a, chunk * KC, min_i64((chunk + 1) * KC, a->k), M);
+                part[t][0] = part[t][1] = _mm256_setzero_ps();
+            for (int64_t begin = group_begin; begin < group_end; begin += CT_X_GROUP) {
+                if (chunk != begin / KC) {
+                    chunk = begin / KC;
+                    load_few(a, chunk * KC, min_i64((chunk + 1) * KC, a->k), M, is_symmetric);
                 }
-                const int64_t end = min_i64(group_end, (chunk + 1) * KC);
-                const int8_t *x = scratch.x[0] + (j - chunk * KC);
-                const int8_t *x_abs = scratch.x_abs[0] + (j - chunk * KC);
-                for (; j < end; j += CT_TILE_COLS) {
+                const int8_t *x_other = scratch.x_other[0] - chunk * KC;
+                const int64_t end = min_i64(begin + CT_X_GROUP, group_end);
+                __m256i dot[FEW][2];
+#pragma GCC unroll 4
+                for (int t = 0; t < M; t++)
+                    dot[t][0] = dot[t][1] = _mm256_setzero_si256();
+                for (int64_t j = begin; j < end; j += CT_TILE_COLS, p += tile_bytes) {
                     _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
-                    __m256i low =
-                        ct_lookup_half_avx2(&lookup, ct_load_index_avx2(p, 0, bits), bits);
-                    __m256i high =
-                        ct_lookup_half_avx2(&lookup, ct_load_index_avx2(p, 1, bits), bits);
-                    p += tile_bytes;
+                    struct half low = load_half(&lookup, p, 0, bits, is_symmetric);
+                    struct half high = load_half(&lookup, p, 1, bits, is_symmetric);
 #pragma GCC unroll 4
                     for (int t = 0; t < M; t++) {
-                        __m256i four = broadcast_i32(x + t * KC);
-                        __m256i four_abs = broadcast_i32(x_abs + t * KC);
-                        dot[t][0] = dot_half(dot[t][0], low, four, four_abs, bits);
-                        dot[t][1] = dot_half(dot[t][1], high, four, four_abs, bits);
+                        __m256i four = broadcast_i32(x[t] + j);
+                        __m256i other = broadcast_i32(x_other + t * KC + j);
+                        dot[t][0] = dot_half(dot[t][0], low, four, other, bits, is_symmetric);
+                        dot[t][1] = dot_half(dot[t][1], high, four, other, bits, is_symmetric);
                     }
-                    x += CT_TILE_COLS;
-                    x_abs += CT_TILE_COLS;
+                }
+#pragma GCC unroll 4
+                for (int t = 0; t < M; t++) {
+                    __m256 scale = _mm256_broadcast_ss(x_scale[t] + begin / CT_X_GROUP);
+#pragma GCC unroll 2
+                    for (int h = 0; h < 2; h++)
+                        part[t][h] =
+                            _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), scale, part[t][h]);
                 }
             }
-            end_group_few(a, tile, group, n_groups, dot, acc, M);
+            end_group_few(a, (tile * n_groups + group) * CT_TILE_ROWS, group_begin / CT_X_GROUP,
+                          (group_end + CT_X_GROUP - 1) / CT_X_GROUP, part, acc, M);
         }
 #pragma GCC unroll 4
         for (int t = 0; t < M; t++)
@@ -257,72 +301,73 @@ static void load_many(const struct ct_linear *a, const struct pass *pass)
     }
 }
 
-/* dot += n_blocks of 32 columns of 16 rows x M tokens; M is a constant. With MR tokens the sums,
- * the two halves of the weights, a broadcast and a product fill the registers exactly. */
-CT_INLINE void multiply(const int16_t *w, const int16_t *x, int64_t n_blocks, __m256i dot[][2],
-                        const int M)
+/* dot = 32 columns of 16 rows x M tokens; M is a constant. With MR tokens the sums, the two halves
+ * of the weights, a broadcast and a product fill the registers exactly, as long as the compiler
+ * finishes a token before it begins the next one. */
+CT_INLINE void multiply(const int16_t *w, const int16_t *x, __m256i dot[][2], const int M)
 {
-    for (int64_t block = 0; block < n_blocks; block++, x += 32 * M) {
-        for (int pair = 0; pair < 16; pair++, w += 32) {
-            __m256i low = _mm256_load_si256((const __m256i *)w);
-            __m256i high = _mm256_load_si256((const __m256i *)(w + 16));
 #pragma GCC unroll 8
-            for (int t = 0; t < M; t++) {
-                __m256i both = broadcast_i32(x + 32 * t + 2 * pair);
-                dot[t][0] = _mm256_add_epi32(dot[t][0], _mm256_madd_epi16(low, both));
-                dot[t][1] = _mm256_add_epi32(dot[t][1], _mm256_madd_epi16(high, both));
-            }
+    for (int t = 0; t < M; t++)
+        dot[t][0] = dot[t][1] = _mm256_setzero_si256();
+    for (int pair = 0; pair < CT_X_GROUP / 2; pair++, w += 32) {
+        __m256i low = _mm256_load_si256((const __m256i *)w);
+        __m256i high = _mm256_load_si256((const __m256i *)(w + 16));
+#pragma GCC unroll 8
+        for (int t = 0; t < M; t++) {
+            __m256i both = broadcast_i32(x + 32 * t + 2 * pair);
+            dot[t][0] = _mm256_add_epi32(dot[t][0], _mm256_madd_epi16(low, both));
+            dot[t][1] = _mm256_add_epi32(dot[t][1], _mm256_madd_epi16(high, both));
+            __asm__ volatile("" : "+x"(dot[t][0]), "+x"(dot[t][1]));
         }
     }
 }
 
-/* The columns in scratch, group by group, for the M tokens of a set, first being the set's first.
- */
+/* acc of M tokens from `first` of a pass on, after group `group` of the weights. */
+CT_INLINE void end_group_many(const struct ct_linear *a, const struct pass *pass, int64_t group,
+                              int64_t first, const int M)
+{
+    const int64_t at = group - pass->begin / a->group;
+    const int64_t end = (min_i64((group + 1) * a->group, a->k) + CT_X_GROUP - 1) / CT_X_GROUP;
+#pragma GCC unroll 8
+    for (int t = 0; t < M; t++) {
+        __m256 *part = scratch.part[first + t], *acc = scratch.acc[first + t];
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            acc[h] = _mm256_fmadd_ps(part[h], _mm256_loadu_ps(scratch.scale[at] + 8 * h), acc[h]);
+            part[h] = _mm256_setzero_ps();
+        }
+        if (a->offset == NULL)
+            continue;
+        __m256 sum = _mm256_set1_ps(
+            ct_rows_i8_sum(&a->x_i8, pass->t0 + first + t, group * a->group / CT_X_GROUP, end));
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++)
+            acc[h] = _mm256_fmadd_ps(sum, _mm256_loadu_ps(scratch.offset[at] + 8 * h), acc[h]);
+    }
+}
+
+/* The columns in scratch, 32 at a time, for the M tokens of a set, first being the set's first. */
 CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first,
                             const int M)
 {
-    const int64_t n_groups = (a->k + a->group - 1) / a->group;
-    const int64_t first_group = pass->begin / a->group;
     const int16_t *x = scratch.x16 + first * ((pass->end - pass->begin + 31) & ~(int64_t)31);
     const int16_t *w = scratch.w16;
-    for (int64_t j = pass->begin; j < pass->end;) {
-        const int64_t group = j / a->group;
-        const int64_t group_end = min_i64((group + 1) * a->group, a->k);
-        const int64_t end = min_i64(group_end, pass->end);
-        const int64_t n_blocks = (end - j + 31) / 32;
+    const float *x_scale = a->x_i8.scale + (pass->t0 + first) * a->x_i8.n_groups;
+    int64_t group = pass->begin / a->group;
+    for (int64_t j = pass->begin; j < pass->end; w += 32 * CT_TILE_ROWS, x += 32 * M) {
         __m256i dot[MR][2];
-        for (int t = 0; t < M; t++)
-            for (int h = 0; h < 2; h++)
-                dot[t][h] =
-                    j == group * a->group ? _mm256_setzero_si256() : scratch.dot[first + t][h];
-        multiply(w, x, n_blocks, dot, M);
-        w += n_blocks * 32 * CT_TILE_ROWS;
-        x += n_blocks * 32 * M;
-        j = end;
-        if (end < group_end) {
-#pragma GCC unroll 8
-            for (int t = 0; t < M; t++)
-                for (int h = 0; h < 2; h++)
-                    scratch.dot[first + t][h] = dot[t][h];
-            continue;
-        }
+        multiply(w, x, dot, M);
 #pragma GCC unroll 8
         for (int t = 0; t < M; t++) {
-            int64_t at = (pass->t0 + first + t) * n_groups + group;
-            __m256 x_scale = _mm256_set1_ps(a->x_i8.scale[at]);
-            for (int h = 0; h < 2; h++) {
-                __m256 scale = _mm256_loadu_ps(scratch.scale[group - first_group] + 8 * h);
-                __m256 acc =
-                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), _mm256_mul_ps(scale, x_scale),
-                                    scratch.acc[first + t][h]);
-                if (a->offset != NULL) {
-                    __m256 offset = _mm256_loadu_ps(scratch.offset[group - first_group] + 8 * h);
-                    acc = _mm256_fmadd_ps(_mm256_set1_ps((float)a->x_i8.sum[at]),
-                                          _mm256_mul_ps(offset, x_scale), acc);
-                }
-                scratch.acc[first + t][h] = acc;
-            }
+            __m256 scale = _mm256_broadcast_ss(x_scale + t * a->x_i8.n_groups + j / CT_X_GROUP);
+            __m256 *part = scratch.part[first + t];
+#pragma GCC unroll 2
+            for (int h = 0; h < 2; h++)
+                part[h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), scale, part[h]);
         }
+        j += CT_X_GROUP;
+        if (j >= a->k || j == (group + 1) * a->group)
+            end_group_many(a, pass, group++, first, M);
     }
 }
 
@@ -381,7 +426,8 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
         struct pass pass = {.t0 = t0, .n_tokens = n, .n_sets = (n + MR - 1) / MR, .begin = -1};
         for (int64_t tile = tile_begin; tile < tile_end; tile++) {
             for (int64_t t = 0; t < n; t++)
-                scratch.acc[t][0] = scratch.acc[t][1] = _mm256_setzero_ps();
+                for (int h = 0; h < 2; h++)
+                    scratch.part[t][h] = scratch.acc[t][h] = _mm256_setzero_ps();
             for (int64_t begin = 0; begin < a->k; begin += KC) {
                 if (pass.begin != begin) {
                     pass.begin = begin;
@@ -400,33 +446,55 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
 
 /* ---- The choice ---- */
 
-#define FEW_TOKENS(bits)                                                                           \
-    static void few_tokens_##bits(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end) \
+#define FEW_TOKENS(name, bits, is_symmetric)                                                       \
+    static void name(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)              \
     {                                                                                              \
         if (a->m == 1)                                                                             \
-            few_tokens(a, tile_begin, tile_end, bits, 1);                                          \
+            few_tokens(a, tile_begin, tile_end, bits, 1, is_symmetric);                            \
         else if (a->m == 2)                                                                        \
-            few_tokens(a, tile_begin, tile_end, bits, 2);                                          \
+            few_tokens(a, tile_begin, tile_end, bits, 2, is_symmetric);                            \
         else                                                                                       \
-            few_tokens(a, tile_begin, tile_end, bits, FEW);                                        \
+            few_tokens(a, tile_begin, tile_end, bits, FEW, is_symmetric);                          \
     }
-FEW_TOKENS(2)
-FEW_TOKENS(3)
-FEW_TOKENS(4)
-FEW_TOKENS(5)
-FEW_TOKENS(6)
-FEW_TOKENS(7)
-FEW_TOKENS(8)
-FEW_TOKENS(9) typedef void few_fn(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end);
+FEW_TOKENS(few_tokens_2, 2, false)
+FEW_TOKENS(few_tokens_3, 3, false)
+FEW_TOKENS(few_tokens_4, 4, false)
+FEW_TOKENS(few_tokens_5, 5, false)
+FEW_TOKENS(few_tokens_6, 6, false)
+FEW_TOKENS(few_tokens_7, 7, false)
+FEW_TOKENS(few_tokens_8, 8, false)
+FEW_TOKENS(few_tokens_9, 9, false)
+FEW_TOKENS(few_symmetric_5, 5, true)
+FEW_TOKENS(few_symmetric_6, 6, true)
+FEW_TOKENS(few_symmetric_7, 7, true)
+FEW_TOKENS(few_symmetric_8, 8, true)
+typedef void few_fn(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end);
 static few_fn *const few[] = {
     [2] = few_tokens_2, [3] = few_tokens_3, [4] = few_tokens_4, [5] = few_tokens_5,
     [6] = few_tokens_6, [7] = few_tokens_7, [8] = few_tokens_8, [9] = few_tokens_9,
+};
+static few_fn *const few_symmetric[] = {
+    [5] = few_symmetric_5,
+    [6] = few_symmetric_6,
+    [7] = few_symmetric_7,
+    [8] = few_symmetric_8,
 };
 
 static bool is_linear8(const struct ct_linear *a)
 {
     for (int i = 0; i < 256; i++)
         if (a->codebook_i8[i] != i - 128)
+            return false;
+    return true;
+}
+
+/* Whether the index's highest bit is the sign: magnitudes, then their opposites. */
+static bool is_symmetric(const struct ct_linear *a)
+{
+    const int8_t *codebook = a->codebook_i8;
+    const int half = 1 << (a->bits - 1);
+    for (int i = 0; i < half; i++)
+        if (codebook[i] < 0 || codebook[i + half] != -codebook[i])
             return false;
     return true;
 }
@@ -439,8 +507,10 @@ void ct_linear_i8_avx2(const struct ct_linear *a, int64_t tile_begin, int64_t ti
     if (bits == 8 && a->n_codebooks == 1 && is_linear8(a))
         bits = CT_LINEAR8;
     bool has_lowest = bits < 8 && memchr(a->codebook_i8, INT8_MIN, (size_t)1 << bits) != NULL;
-    if (a->k > 0 && a->m <= FEW && a->n_codebooks == 1 && !has_lowest)
-        few[bits](a, tile_begin, tile_end);
-    else
+    if (a->k == 0 || a->m > FEW || a->n_codebooks > 1 || has_lowest)
         many_tokens(a, tile_begin, tile_end, bits);
+    else if (bits >= 5 && bits <= 8 && is_symmetric(a))
+        few_symmetric[bits](a, tile_begin, tile_end);
+    else
+        few[bits](a, tile_begin, tile_end);
 }

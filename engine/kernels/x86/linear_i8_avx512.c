@@ -1,7 +1,7 @@
 /* Clustered matrix times int8 activations with AVX-512 VBMI and VNNI.
  *
  * vpdpbusd multiplies unsigned by signed bytes: weights are looked up as centroid + 128, and each
- * group's sum is put right by 128 times the sum of its activations. Exact for every codebook.
+ * group's dot product is put right by 128 times the sum of its activations. Exact for every codebook.
  *
  * Few tokens (generation): a tile is decoded in a register and used at once. Many tokens (prompts,
  * batches): two row tiles are decoded once to bytes and multiplied with MR tokens x 32 rows in
@@ -23,7 +23,7 @@ enum {
 
 static _Thread_local struct {
     uint8_t w[KC * CT_TILE_ROWS * PAIR];
-    __m512i dot[TOKENS_MAX][PAIR];
+    __m512 part[TOKENS_MAX][PAIR];
     __m512 acc[TOKENS_MAX][PAIR];
 } scratch __attribute__((aligned(64)));
 
@@ -47,21 +47,27 @@ static void lookup_init(const struct ct_linear *a, struct ct_lookup_avx512 *look
     ct_lookup_init_avx512(lookup, biased, a->bits);
 }
 
-/* acc after group `group` of token t, for one row tile. */
+/* part after the group of token t's activations that begins at column j. */
+CT_INLINE __m512 end_x_group(const struct ct_linear *a, int64_t j, int64_t t, __m512i dot,
+                             __m512 part)
+{
+    const int64_t at = t * a->x_i8.n_groups + j / CT_X_GROUP;
+    dot = _mm512_sub_epi32(dot, _mm512_set1_epi32(128 * a->x_i8.sum[at]));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(a->x_i8.scale[at]), part);
+}
+
+/* acc after group `group` of the weights for token t, for one row tile. */
 CT_INLINE __m512 end_group(const struct ct_linear *a, int64_t tile, int64_t group, int64_t t,
-                           __m512i dot, __m512 acc)
+                           __m512 part, __m512 acc)
 {
     const int64_t n_groups = (a->k + a->group - 1) / a->group;
-    const int64_t place = (tile * n_groups + group) * CT_TILE_ROWS, at = t * n_groups + group;
-    const __m512 x_scale = _mm512_set1_ps(a->x_i8.scale[at]);
-    const int32_t x_sum = a->x_i8.sum[at];
-    const __m512 scale = a->scale != NULL ? v_f16(a->scale + place) : _mm512_set1_ps(1);
-    dot = _mm512_sub_epi32(dot, _mm512_set1_epi32(128 * x_sum));
-    acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale, x_scale), acc);
+    const int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
+    acc = _mm512_fmadd_ps(part, a->scale ? v_f16(a->scale + place) : _mm512_set1_ps(1), acc);
     if (a->offset == NULL)
         return acc;
-    return _mm512_fmadd_ps(_mm512_set1_ps((float)x_sum),
-                           _mm512_mul_ps(v_f16(a->offset + place), x_scale), acc);
+    const int64_t end = (min_i64((group + 1) * a->group, a->k) + CT_X_GROUP - 1) / CT_X_GROUP;
+    const float sum = ct_rows_i8_sum(&a->x_i8, t, group * a->group / CT_X_GROUP, end);
+    return _mm512_fmadd_ps(_mm512_set1_ps(sum), v_f16(a->offset + place), acc);
 }
 
 /* ---- Few tokens ---- */
@@ -89,24 +95,34 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
 #pragma GCC unroll 8
         for (int t = 0; t < M; t++)
             acc[t] = _mm512_setzero_ps();
-        int64_t j = 0;
         for (int64_t group = 0; group < n_groups; group++) {
-            const int64_t end = min_i64((group + 1) * a->group, a->k);
-            __m512i dot[FEW];
+            const int64_t group_begin = group * a->group;
+            const int64_t group_end = min_i64(group_begin + a->group, a->k);
+            __m512 part[FEW];
 #pragma GCC unroll 8
             for (int t = 0; t < M; t++)
-                dot[t] = _mm512_setzero_si512();
-            for (; j < end; j += CT_TILE_COLS, p += tile_bytes) {
-                _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
-                __m512i w = ct_unpack_tile_avx512(&unpack, p, bits);
-                w = ct_lookup_tile_avx512(&lookup, w, bits);
+                part[t] = _mm512_setzero_ps();
+            for (int64_t begin = group_begin; begin < group_end; begin += CT_X_GROUP) {
+                const int64_t end = min_i64(begin + CT_X_GROUP, group_end);
+                __m512i dot[FEW];
 #pragma GCC unroll 8
                 for (int t = 0; t < M; t++)
-                    dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast_i32(x[t] + j));
+                    dot[t] = _mm512_setzero_si512();
+                for (int64_t j = begin; j < end; j += CT_TILE_COLS, p += tile_bytes) {
+                    _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
+                    __m512i w = ct_unpack_tile_avx512(&unpack, p, bits);
+                    w = ct_lookup_tile_avx512(&lookup, w, bits);
+#pragma GCC unroll 8
+                    for (int t = 0; t < M; t++)
+                        dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast_i32(x[t] + j));
+                }
+#pragma GCC unroll 8
+                for (int t = 0; t < M; t++)
+                    part[t] = end_x_group(a, begin, min_i64(t, a->m - 1), dot[t], part[t]);
             }
 #pragma GCC unroll 8
             for (int t = 0; t < M; t++)
-                acc[t] = end_group(a, tile, group, min_i64(t, a->m - 1), dot[t], acc[t]);
+                acc[t] = end_group(a, tile, group, min_i64(t, a->m - 1), part[t], acc[t]);
         }
 #pragma GCC unroll 8
         for (int t = 0; t < M; t++)
@@ -203,25 +219,21 @@ struct pass {
     int64_t t0, tile, begin, end;
 };
 
-/* The pass's columns, group by group, for M tokens from t0 + first on and N row tiles; M and N are
- * constants. */
+/* The pass's columns, a group of activations at a time, for M tokens from t0 + first on and N row
+ * tiles; M and N are constants. */
 CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first,
                             const int M, const int N)
 {
     const uint8_t *w = scratch.w;
     const int8_t *x = a->x_i8.q + (pass->t0 + first) * a->x_i8.ldq;
-    for (int64_t j = pass->begin; j < pass->end;) {
-        const int64_t group = j / a->group;
-        const int64_t group_end = min_i64((group + 1) * a->group, a->k);
-        const int64_t end = min_i64(group_end, pass->end);
+    int64_t group = pass->begin / a->group;
+    for (int64_t begin = pass->begin, end; begin < pass->end; begin = end) {
+        end = min_i64(begin + CT_X_GROUP, pass->end);
         __m512i dot[MR][PAIR];
 #pragma GCC unroll 12
         for (int t = 0; t < M; t++)
-#pragma GCC unroll 2
-            for (int i = 0; i < N; i++)
-                dot[t][i] =
-                    j == group * a->group ? _mm512_setzero_si512() : scratch.dot[first + t][i];
-        for (; j < end; j += CT_TILE_COLS, w += 64 * N) {
+            dot[t][0] = dot[t][1] = _mm512_setzero_si512();
+        for (int64_t j = begin; j < end; j += CT_TILE_COLS, w += 64 * N) {
             __m512i w0 = _mm512_load_si512(w), w1 = _mm512_load_si512(w + 64 * (N - 1));
 #pragma GCC unroll 12
             for (int t = 0; t < M; t++) {
@@ -231,17 +243,19 @@ CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, 
                     dot[t][N - 1] = _mm512_dpbusd_epi32(dot[t][N - 1], w1, four);
             }
         }
+        const bool is_group_end = end == a->k || end == (group + 1) * a->group;
 #pragma GCC unroll 12
         for (int t = 0; t < M; t++)
 #pragma GCC unroll 2
             for (int i = 0; i < N; i++) {
-                if (end < group_end)
-                    scratch.dot[first + t][i] = dot[t][i];
-                else
-                    scratch.acc[first + t][i] =
-                        end_group(a, pass->tile + i, group, pass->t0 + first + t, dot[t][i],
-                                  scratch.acc[first + t][i]);
+                __m512 *part = &scratch.part[first + t][i], *acc = &scratch.acc[first + t][i];
+                *part = end_x_group(a, begin, pass->t0 + first + t, dot[t][i], *part);
+                if (!is_group_end)
+                    continue;
+                *acc = end_group(a, pass->tile + i, group, pass->t0 + first + t, *part, *acc);
+                *part = _mm512_setzero_ps();
             }
+        group += is_group_end;
     }
 }
 
@@ -267,7 +281,8 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
         for (int64_t tile = tile_begin; tile < tile_end; tile += PAIR) {
             const int n_tiles = (int)min_i64(tile_end - tile, PAIR);
             for (int64_t t = 0; t < n_tokens; t++)
-                scratch.acc[t][0] = scratch.acc[t][1] = _mm512_setzero_ps();
+                for (int i = 0; i < PAIR; i++)
+                    scratch.part[t][i] = scratch.acc[t][i] = _mm512_setzero_ps();
             for (int64_t begin = 0; begin < a->k; begin += KC) {
                 struct pass pass = {t0, tile, begin, min_i64(begin + KC, a->k)};
                 decoders[bits](a, &lookup, tile, n_tiles, begin, pass.end);

@@ -147,6 +147,32 @@ CT_INLINE __m256i ct_lookup_half_avx2(const struct ct_lookup_avx2 *l, struct ct_
                               index.low);
 }
 
+/* The highest bit of 32 indices, as that of each byte. bits is a constant from 5 to 8. */
+CT_INLINE __m256i ct_index_sign_avx2(struct ct_index_avx2 index, int bits)
+{
+    return bits == 8 ? index.low : bits == 6 ? index.two : index.one;
+}
+
+/* The centroids of 32 indices whose highest bit counts as 0: the magnitudes, in a codebook whose
+ * second half is the first one negated. bits is a constant from 5 to 8. */
+CT_INLINE __m256i ct_lookup_magnitude_avx2(const struct ct_lookup_avx2 *l,
+                                           struct ct_index_avx2 index, int bits)
+{
+    const __m256i *table = l->table;
+    if (bits == 5)
+        return _mm256_shuffle_epi8(table[0], index.low);
+    if (bits == 6)
+        return _mm256_blendv_epi8(_mm256_shuffle_epi8(table[0], index.low),
+                                  _mm256_shuffle_epi8(table[1], index.low),
+                                  _mm256_add_epi8(index.two, index.two));
+    if (bits == 7)
+        return ct_lookup_four_avx2(table, index.low, index.two);
+    const __m256i low = _mm256_and_si256(index.low, _mm256_set1_epi8(15));
+    const __m256i two = _mm256_slli_epi16(index.low, 2), three = _mm256_slli_epi16(index.low, 1);
+    return _mm256_blendv_epi8(ct_lookup_four_avx2(table, low, two),
+                              ct_lookup_four_avx2(table + 4, low, two), three);
+}
+
 /* Stores a tile's 16 values of token t; y ends at row n. */
 CT_INLINE void ct_store_rows_avx2(const struct ct_linear *a, int64_t tile, int64_t t,
                                   const __m256 values[2])
