@@ -7,13 +7,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { BUFFER_BYTES = 192 << 20, LINE_BYTES = 64, MAX_WORKERS = 256 };
+enum { BUFFER_BYTES = 192 << 20, LINE_BYTES = 64 };
 
 struct ct_bandwidth {
     unsigned char *buffer;
     size_t prefetch_bytes;
-    double best[MAX_WORKERS + 1]; /* by number of workers */
-    atomic_ullong sum;            /* keeps the reads from being left out */
+    double best[CT_MAX_WORKERS + 1]; /* by number of workers */
+    atomic_ullong sum;               /* keeps the reads from being left out */
 };
 
 enum ct_status ct_bandwidth_open(struct ct_bandwidth **out)

@@ -4,6 +4,7 @@
 #include "cli/calibrate.h"
 #include "cli/progress.h"
 #include "engine/base/pool.h"
+#include "engine/base/processors.h"
 #include "engine/compress/recipe.h"
 #include "engine/graph/family.h"
 
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { METHOD_AUTO, METHOD_LLOYD, METHOD_EXACT };
 
@@ -155,12 +155,6 @@ static enum ct_status make_recipe(const struct settings *s, struct ct_recipe *re
     return status;
 }
 
-static int processors(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > 256 ? 256 : (int)n;
-}
-
 /* ---- the command ---- */
 
 static enum ct_status compress(const struct settings *s, struct ct_recipe *recipe, const char *in,
@@ -170,7 +164,7 @@ static enum ct_status compress(const struct settings *s, struct ct_recipe *recip
     struct ct_pool *pool = NULL;
     struct ct_report report;
     struct ct_progress progress;
-    int n_threads = s->n_threads > 0 ? (int)s->n_threads : processors();
+    int n_threads = s->n_threads > 0 ? (int)s->n_threads : ct_processors();
     /* The report's place is tried before the work, not after it. */
     if (s->report_dir != NULL && mkdir(s->report_dir, 0777) != 0 && errno != EEXIST)
         return ct_error_set(err, CT_IO, "--report %s: %s", s->report_dir, strerror(errno));

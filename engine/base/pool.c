@@ -15,7 +15,6 @@
 #endif
 
 enum {
-    MAX_WORKERS = 256,
     /* How long a worker spins for the next run before it parks: about the gap between two steps. */
     SPIN_ROUNDS = 20000,
     /* How long a barrier spins before it yields, for a machine with fewer cores than workers. */
@@ -104,7 +103,7 @@ static void *worker_main(void *argument)
 enum ct_status ct_pool_open(int n_workers, struct ct_pool **out)
 {
     *out = NULL;
-    if (n_workers < 1 || n_workers > MAX_WORKERS)
+    if (n_workers < 1 || n_workers > CT_MAX_WORKERS)
         return CT_INVALID;
     struct ct_pool *pool = aligned_alloc(64, sizeof *pool);
     if (pool == NULL)

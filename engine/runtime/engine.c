@@ -3,25 +3,16 @@
 
 #include "engine/backend/cpu/cpu.h"
 #include "engine/base/log.h"
+#include "engine/base/processors.h"
 #include "engine/graph/family.h"
 #include "engine/runtime/engine_internal.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { DEFAULT_SESSIONS = 64, DEFAULT_STEP_TOK = 512 };
-
-static int usable_processors(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    int n = CPU_COUNT(&set);
-    return n < 1 ? 1 : n;
-}
 
 static int64_t machine_memory(void)
 {
@@ -57,7 +48,7 @@ static void fill_info(struct ct_engine *engine, const struct ct_engine_options *
     info->max_step_tok = options->max_step_tok > 0 ? options->max_step_tok : DEFAULT_STEP_TOK;
     info->max_step_logits =
         options->max_step_logits > 0 ? options->max_step_logits : info->max_sessions;
-    info->n_threads = options->n_threads > 0 ? options->n_threads : usable_processors();
+    info->n_threads = options->n_threads > 0 ? options->n_threads : ct_processors();
     info->has_chat_template = engine->text.chat_template != NULL;
     info->sampling = (struct ct_sampling){.temperature = hparams->sampling.temperature,
                                           .top_k = hparams->sampling.top_k,

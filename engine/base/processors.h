@@ -1,0 +1,9 @@
+/* How many threads are worth starting. Any thread. */
+#ifndef CT_BASE_PROCESSORS_H
+#define CT_BASE_PROCESSORS_H
+
+/* The processors that this process may use, 1..256: its affinity mask, and no more than the CPU
+ * quota of its control group (v2), of which a part of a processor does not count. */
+int ct_processors(void);
+
+#endif
