@@ -6,7 +6,6 @@
 #include "engine/format/mapping.h"
 #include "engine/tokenizer/bpe.h"
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,16 +17,6 @@ static const char *const tokenizer_files[] = {"tokenizer.json",      "tokenizer_
                                               "chat_template.jinja", "special_tokens_map.json",
                                               "added_tokens.json",   "vocab.json",
                                               "merges.txt",          "generation_config.json"};
-
-static enum ct_status map_file(const struct ct_model_file *model, const char *name,
-                               struct ct_mapping *mapping, struct ct_error *err)
-{
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", ct_model_file_path(model), name) >= (int)sizeof path)
-        return ct_error_set(err, CT_INVALID, "%s: the path is too long", ct_model_file_path(model));
-    enum ct_status status = ct_mapping_init(mapping, path, err);
-    return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s", path);
-}
 
 static enum ct_status write_text(const struct ct_model_dir *dir, const char *name, char *text,
                                  struct ct_error *err)
@@ -54,7 +43,8 @@ enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
     } else {
         struct ct_mapping mapping = {0};
         json_t *config = NULL;
-        enum ct_status status = map_file(model, "config.json", &mapping, err);
+        enum ct_status status =
+            ct_mapping_init_in(&mapping, ct_model_file_path(model), "config.json", err);
         if (status == CT_OK)
             status = ct_json_read((const char *)mapping.data, mapping.n_bytes, &config, err);
         ct_mapping_deinit(&mapping);
@@ -78,7 +68,8 @@ static enum ct_status copy_files(const struct ct_model_file *model, const struct
 {
     for (size_t i = 0; i < sizeof tokenizer_files / sizeof tokenizer_files[0]; i++) {
         struct ct_mapping mapping = {0};
-        enum ct_status status = map_file(model, tokenizer_files[i], &mapping, err);
+        enum ct_status status =
+            ct_mapping_init_in(&mapping, ct_model_file_path(model), tokenizer_files[i], err);
         if (status == CT_NOT_FOUND)
             continue;
         if (status == CT_OK)

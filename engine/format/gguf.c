@@ -5,11 +5,7 @@
  * memory is at most a small multiple of the file. After the pass, offsets have been proven to
  * follow each other in file order with no more than alignment padding between, and the last to end
  * at the file's end. */
-#include "engine/format/gguf.h"
-
-#include "engine/base/arena.h"
-#include "engine/format/mapping.h"
-#include "engine/format/name_index.h"
+#include "engine/format/gguf_internal.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -24,23 +20,6 @@ enum {
     DEFAULT_ALIGNMENT = 32,
     MIN_ALIGNMENT = 8,
     MAX_ALIGNMENT = 65536,
-};
-
-/* One metadata value, as found in the file. */
-struct entry {
-    enum ct_gguf_type type;
-    enum ct_gguf_type element_type; /* of an array */
-    size_t n_elements;              /* of an array; bytes of a string; else 1 */
-    const unsigned char *data;      /* the first element, or the string's bytes */
-};
-
-struct ct_gguf {
-    struct ct_mapping mapping; /* empty when opened over the caller's memory */
-    struct ct_arena arena;     /* tensor names */
-    struct entry *entries;
-    struct ct_name_index keys;
-    struct ct_tensor *tensors;
-    struct ct_name_index names;
 };
 
 /* ---- the reader ---- */
@@ -129,30 +108,19 @@ static enum ct_status take_name(struct reader *r, const char *what, struct ct_gg
 
 /* ---- metadata ---- */
 
-/* Bytes of a fixed-size type, 0 for strings, arrays and unknown types. */
-static size_t type_n_bytes(uint32_t type)
-{
-    static const unsigned char n_bytes[] = {
-        [CT_GGUF_U8] = 1,  [CT_GGUF_I8] = 1,  [CT_GGUF_U16] = 2, [CT_GGUF_I16] = 2,
-        [CT_GGUF_U32] = 4, [CT_GGUF_I32] = 4, [CT_GGUF_F32] = 4, [CT_GGUF_BOOL] = 1,
-        [CT_GGUF_U64] = 8, [CT_GGUF_I64] = 8, [CT_GGUF_F64] = 8,
-    };
-    return type < sizeof n_bytes ? n_bytes[type] : 0;
-}
-
-static enum ct_status skip_array(struct reader *r, int depth, struct entry *entry);
+static enum ct_status skip_array(struct reader *r, int depth, struct ct_gguf_entry *entry);
 
 /* Passes over one element of an array that is not of fixed size. */
 static enum ct_status skip_element(struct reader *r, enum ct_gguf_type type, int depth)
 {
     struct ct_gguf_text text;
-    struct entry nested;
+    struct ct_gguf_entry nested;
     return type == CT_GGUF_STRING ? take_string(r, "string", &text)
                                   : skip_array(r, depth + 1, &nested);
 }
 
 /* An array: its element type, its count, its elements. */
-static enum ct_status skip_array(struct reader *r, int depth, struct entry *entry)
+static enum ct_status skip_array(struct reader *r, int depth, struct ct_gguf_entry *entry)
 {
     size_t at = r->pos;
     uint32_t type = 0;
@@ -165,7 +133,7 @@ static enum ct_status skip_array(struct reader *r, int depth, struct entry *entr
     if (type > CT_GGUF_F64)
         return ct_error_set(r->err, CT_FORMAT,
                             "array at offset %zu has unknown element type %" PRIu32, at, type);
-    size_t fixed = type_n_bytes(type);
+    size_t fixed = ct_gguf_type_n_bytes(type);
     size_t min_bytes = fixed > 0 ? fixed : type == CT_GGUF_STRING ? 8 : 12;
     status = take_count(r, "array length", min_bytes, &entry->n_elements);
     entry->element_type = (enum ct_gguf_type)type;
@@ -177,7 +145,7 @@ static enum ct_status skip_array(struct reader *r, int depth, struct entry *entr
     return status;
 }
 
-static enum ct_status take_value(struct reader *r, struct entry *entry)
+static enum ct_status take_value(struct reader *r, struct ct_gguf_entry *entry)
 {
     size_t at = r->pos;
     uint32_t type = 0;
@@ -187,7 +155,7 @@ static enum ct_status take_value(struct reader *r, struct entry *entry)
     if (type > CT_GGUF_F64)
         return ct_error_set(r->err, CT_FORMAT, "value at offset %zu has unknown type %" PRIu32, at,
                             type);
-    *entry = (struct entry){.type = (enum ct_gguf_type)type, .n_elements = 1};
+    *entry = (struct ct_gguf_entry){.type = (enum ct_gguf_type)type, .n_elements = 1};
     if (type == CT_GGUF_ARRAY)
         return skip_array(r, 1, entry);
     if (type == CT_GGUF_STRING) {
@@ -197,7 +165,7 @@ static enum ct_status take_value(struct reader *r, struct entry *entry)
         entry->n_elements = text.n_bytes;
         return status;
     }
-    return take(r, type_n_bytes(type), "value", &entry->data);
+    return take(r, ct_gguf_type_n_bytes(type), "value", &entry->data);
 }
 
 static enum ct_status read_metadata(struct ct_gguf *gguf, struct reader *r, size_t n_entries)
@@ -338,17 +306,17 @@ static enum ct_status read_tensors(struct ct_gguf *gguf, struct reader *r, size_
                                    size_t alignment)
 {
     size_t end = 0;
-    gguf->tensors = calloc(n_tensors + 1, sizeof *gguf->tensors);
-    if (gguf->tensors == NULL || ct_name_index_init(&gguf->names, (int)n_tensors) != CT_OK)
-        return ct_error_set(r->err, CT_MEMORY, "no memory for %zu tensors", n_tensors);
+    enum ct_status status = ct_tensor_file_reserve(&gguf->file, n_tensors, r->err);
+    if (status != CT_OK)
+        return status;
     for (size_t i = 0; i < n_tensors; i++) {
-        struct ct_tensor *tensor = &gguf->tensors[i];
+        struct ct_tensor *tensor = &gguf->file.tensors[i];
         struct ct_gguf_text name;
         uint64_t offset = 0;
-        enum ct_status status = take_name(r, "tensor name", &name);
+        status = take_name(r, "tensor name", &name);
         if (status != CT_OK)
             return status;
-        tensor->name = ct_arena_text(&gguf->arena, name.data, name.n_bytes);
+        tensor->name = ct_arena_text(&gguf->file.arena, name.data, name.n_bytes);
         if (tensor->name == NULL)
             return ct_error_set(r->err, CT_MEMORY, "no memory for tensor names");
         status = take_tensor(r, alignment, tensor, &offset);
@@ -359,9 +327,9 @@ static enum ct_status read_tensors(struct ct_gguf *gguf, struct reader *r, size_
         status = place_tensor(r, alignment, offset, tensor, &end);
         if (status != CT_OK)
             return status;
-        ct_name_index_add(&gguf->names, tensor->name, name.n_bytes);
+        ct_name_index_add(&gguf->file.names, tensor->name, name.n_bytes);
     }
-    const struct ct_name_entry *twice = ct_name_index_sort(&gguf->names);
+    const struct ct_name_entry *twice = ct_name_index_sort(&gguf->file.names);
     if (twice != NULL)
         return ct_error_set(r->err, CT_FORMAT, "tensor %s appears twice", twice->text);
     return CT_OK;
@@ -371,10 +339,10 @@ static enum ct_status read_tensors(struct ct_gguf *gguf, struct reader *r, size_
  * or may not be there). */
 static enum ct_status bind_data(struct ct_gguf *gguf, const struct reader *r, size_t alignment)
 {
-    int n_tensors = gguf->names.n_entries;
+    int n_tensors = gguf->file.names.n_entries;
     size_t end = r->pos;
     for (int i = 0; i < n_tensors; i++) {
-        struct ct_tensor *tensor = &gguf->tensors[i];
+        struct ct_tensor *tensor = &gguf->file.tensors[i];
         size_t at = align_up(end, alignment);
         end = at + tensor->n_bytes;
         if (end > r->n_bytes)
@@ -414,16 +382,14 @@ static enum ct_status read_header(struct reader *r, size_t *n_tensors, size_t *n
     return status;
 }
 
-enum ct_status ct_gguf_open_memory(const void *data, size_t n_bytes, struct ct_gguf **out,
-                                   struct ct_error *err)
+static enum ct_status read_bytes(const void *data, size_t n_bytes, struct ct_tensor_file **out,
+                                 struct ct_error *err)
 {
     struct reader r = {data, n_bytes, 0, err};
     size_t n_tensors = 0, n_entries = 0, alignment = 0;
-    *out = NULL;
     struct ct_gguf *gguf = calloc(1, sizeof *gguf);
     if (gguf == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for a GGUF file");
-    ct_arena_init(&gguf->arena);
     enum ct_status status = read_header(&r, &n_tensors, &n_entries);
     if (status == CT_OK)
         status = read_metadata(gguf, &r, n_entries);
@@ -437,23 +403,24 @@ enum ct_status ct_gguf_open_memory(const void *data, size_t n_bytes, struct ct_g
         ct_gguf_close(gguf);
         return status;
     }
-    *out = gguf;
+    *out = &gguf->file;
     return CT_OK;
+}
+
+enum ct_status ct_gguf_open_memory(const void *data, size_t n_bytes, struct ct_gguf **out,
+                                   struct ct_error *err)
+{
+    struct ct_tensor_file *file = NULL;
+    enum ct_status status = read_bytes(data, n_bytes, &file, err);
+    *out = (struct ct_gguf *)file;
+    return status;
 }
 
 enum ct_status ct_gguf_open(const char *path, struct ct_gguf **out, struct ct_error *err)
 {
-    struct ct_mapping mapping;
-    *out = NULL;
-    enum ct_status status = ct_mapping_init(&mapping, path, err);
-    if (status == CT_OK)
-        status = ct_gguf_open_memory(mapping.data, mapping.n_bytes, out, err);
-    if (status == CT_OK) {
-        (*out)->mapping = mapping;
-        return CT_OK;
-    }
-    ct_mapping_deinit(&mapping);
-    ct_error_prefix(err, "%s", path);
+    struct ct_tensor_file *file = NULL;
+    enum ct_status status = ct_tensor_file_open(path, read_bytes, &file, err);
+    *out = (struct ct_gguf *)file;
     return status;
 }
 
@@ -461,166 +428,23 @@ void ct_gguf_close(struct ct_gguf *gguf)
 {
     if (gguf == NULL)
         return;
-    ct_name_index_deinit(&gguf->names);
-    free(gguf->tensors);
     ct_name_index_deinit(&gguf->keys);
     free(gguf->entries);
-    ct_arena_deinit(&gguf->arena);
-    ct_mapping_deinit(&gguf->mapping);
+    ct_tensor_file_deinit(&gguf->file);
     free(gguf);
 }
 
 int ct_gguf_n_tensors(const struct ct_gguf *gguf)
 {
-    return gguf->names.n_entries;
+    return gguf->file.names.n_entries;
 }
 
 const struct ct_tensor *ct_gguf_tensor(const struct ct_gguf *gguf, int i)
 {
-    return &gguf->tensors[i];
+    return &gguf->file.tensors[i];
 }
 
 const struct ct_tensor *ct_gguf_find(const struct ct_gguf *gguf, const char *name)
 {
-    int i = ct_name_index_find(&gguf->names, name, strlen(name));
-    return i < 0 ? NULL : &gguf->tensors[i];
-}
-
-/* ---- metadata access ---- */
-
-static const struct entry *find_entry(const struct ct_gguf *gguf, const char *key)
-{
-    int i = ct_name_index_find(&gguf->keys, key, strlen(key));
-    return i < 0 ? NULL : &gguf->entries[i];
-}
-
-/* An integer of any width whose value fits an int64. */
-static bool load_int(enum ct_gguf_type type, const unsigned char *p, int64_t *value)
-{
-    bool is_signed =
-        type == CT_GGUF_I8 || type == CT_GGUF_I16 || type == CT_GGUF_I32 || type == CT_GGUF_I64;
-    bool is_unsigned =
-        type == CT_GGUF_U8 || type == CT_GGUF_U16 || type == CT_GGUF_U32 || type == CT_GGUF_U64;
-    if (!is_signed && !is_unsigned)
-        return false;
-    size_t n_bytes = type_n_bytes(type);
-    uint64_t raw = 0;
-    memcpy(&raw, p, n_bytes); /* the file and every supported machine are little-endian */
-    if (is_unsigned && raw > INT64_MAX)
-        return false;
-    int unused = 64 - 8 * (int)n_bytes;
-    *value = is_signed ? (int64_t)(raw << unused) >> unused : (int64_t)raw;
-    return true;
-}
-
-static bool load_float(enum ct_gguf_type type, const unsigned char *p, double *value)
-{
-    int64_t integer = 0;
-    float f32 = 0;
-    if (type == CT_GGUF_F32) {
-        memcpy(&f32, p, sizeof f32);
-        *value = (double)f32;
-        return true;
-    }
-    if (type == CT_GGUF_F64) {
-        memcpy(value, p, sizeof *value);
-        return true;
-    }
-    bool is_integer = load_int(type, p, &integer);
-    if (is_integer)
-        *value = (double)integer;
-    return is_integer;
-}
-
-enum ct_status ct_gguf_int(const struct ct_gguf *gguf, const char *key, int64_t *value)
-{
-    const struct entry *entry = find_entry(gguf, key);
-    if (entry == NULL)
-        return CT_NOT_FOUND;
-    return load_int(entry->type, entry->data, value) ? CT_OK : CT_FORMAT;
-}
-
-enum ct_status ct_gguf_float(const struct ct_gguf *gguf, const char *key, double *value)
-{
-    const struct entry *entry = find_entry(gguf, key);
-    if (entry == NULL)
-        return CT_NOT_FOUND;
-    return load_float(entry->type, entry->data, value) ? CT_OK : CT_FORMAT;
-}
-
-enum ct_status ct_gguf_bool(const struct ct_gguf *gguf, const char *key, bool *value)
-{
-    const struct entry *entry = find_entry(gguf, key);
-    if (entry == NULL)
-        return CT_NOT_FOUND;
-    if (entry->type != CT_GGUF_BOOL || *entry->data > 1)
-        return CT_FORMAT;
-    *value = *entry->data == 1;
-    return CT_OK;
-}
-
-enum ct_status ct_gguf_text(const struct ct_gguf *gguf, const char *key, struct ct_gguf_text *value)
-{
-    const struct entry *entry = find_entry(gguf, key);
-    if (entry == NULL)
-        return CT_NOT_FOUND;
-    if (entry->type != CT_GGUF_STRING)
-        return CT_FORMAT;
-    *value = (struct ct_gguf_text){(const char *)entry->data, entry->n_elements};
-    return CT_OK;
-}
-
-enum ct_status ct_gguf_array(const struct ct_gguf *gguf, const char *key, enum ct_gguf_type *type,
-                             size_t *n_elements)
-{
-    struct ct_gguf_array_cursor cursor;
-    enum ct_status status = ct_gguf_array_begin(gguf, key, &cursor);
-    if (status == CT_OK) {
-        *type = cursor.type;
-        *n_elements = cursor.n_left;
-    }
-    return status;
-}
-
-enum ct_status ct_gguf_array_begin(const struct ct_gguf *gguf, const char *key,
-                                   struct ct_gguf_array_cursor *cursor)
-{
-    const struct entry *entry = find_entry(gguf, key);
-    if (entry == NULL)
-        return CT_NOT_FOUND;
-    if (entry->type != CT_GGUF_ARRAY)
-        return CT_FORMAT;
-    *cursor = (struct ct_gguf_array_cursor){entry->data, entry->element_type, entry->n_elements};
-    return CT_OK;
-}
-
-/* Bounds were checked for the whole array when the file was opened. */
-bool ct_gguf_array_next_text(struct ct_gguf_array_cursor *cursor, struct ct_gguf_text *value)
-{
-    uint64_t n_bytes;
-    if (cursor->n_left == 0 || cursor->type != CT_GGUF_STRING)
-        return false;
-    memcpy(&n_bytes, cursor->next, sizeof n_bytes);
-    *value = (struct ct_gguf_text){(const char *)cursor->next + sizeof n_bytes, (size_t)n_bytes};
-    cursor->next += sizeof n_bytes + n_bytes;
-    cursor->n_left--;
-    return true;
-}
-
-bool ct_gguf_array_next_int(struct ct_gguf_array_cursor *cursor, int64_t *value)
-{
-    if (cursor->n_left == 0 || !load_int(cursor->type, cursor->next, value))
-        return false;
-    cursor->next += type_n_bytes(cursor->type);
-    cursor->n_left--;
-    return true;
-}
-
-bool ct_gguf_array_next_float(struct ct_gguf_array_cursor *cursor, double *value)
-{
-    if (cursor->n_left == 0 || !load_float(cursor->type, cursor->next, value))
-        return false;
-    cursor->next += type_n_bytes(cursor->type);
-    cursor->n_left--;
-    return true;
+    return ct_tensor_file_find(&gguf->file, name);
 }

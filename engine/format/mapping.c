@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -44,6 +46,22 @@ enum ct_status ct_mapping_init(struct ct_mapping *mapping, const char *path, str
 out:
     close(fd);
     return status;
+}
+
+enum ct_status ct_mapping_init_in(struct ct_mapping *mapping, const char *dir, const char *name,
+                                  struct ct_error *err)
+{
+    char path[PATH_MAX];
+    *mapping = (struct ct_mapping){0};
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+        return ct_error_set(err, CT_INVALID, "%s: the path is too long", dir);
+    enum ct_status status = ct_mapping_init(mapping, path, err);
+    if (status == CT_OK && mapping->n_bytes > CT_SIDECAR_BYTES) {
+        status = ct_error_set(err, CT_TOO_LARGE, "%zu bytes, at most %d", mapping->n_bytes,
+                              CT_SIDECAR_BYTES);
+        ct_mapping_deinit(mapping);
+    }
+    return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s", path);
 }
 
 void ct_mapping_deinit(struct ct_mapping *mapping)

@@ -19,6 +19,12 @@ struct ct_mapping {
  * does not name the path: callers prefix it once. */
 CT_MUST_CHECK enum ct_status ct_mapping_init(struct ct_mapping *mapping, const char *path,
                                              struct ct_error *err);
+/* Maps dir/name, one of the files beside a model's weights: at most CT_SIDECAR_BYTES. Also
+ * CT_TOO_LARGE and CT_INVALID (the path is too long); the message names the path. */
+enum { CT_SIDECAR_BYTES = 256 << 20 };
+CT_MUST_CHECK enum ct_status ct_mapping_init_in(struct ct_mapping *mapping, const char *dir,
+                                                const char *name, struct ct_error *err);
+
 void ct_mapping_deinit(struct ct_mapping *mapping); /* a zeroed struct is fine */
 
 #endif

@@ -15,27 +15,19 @@
 enum {
     MAX_SHARDS = 1024,
     KERNEL_ALIGNMENT = 64, /* of index, scale and offset */
-    MAX_JSON_BYTES = 64 * 1024 * 1024,
 };
 
 /* Reads dir/name as JSON. */
 static enum ct_status read_json(const char *dir, const char *name, json_t **out,
                                 struct ct_error *err)
 {
-    char path[PATH_MAX];
-    struct ct_mapping mapping = {0};
-    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
-        return ct_error_set(err, CT_INVALID, "%s: the path is too long", dir);
-    enum ct_status status = ct_mapping_init(&mapping, path, err);
-    if (status == CT_OK && mapping.n_bytes > MAX_JSON_BYTES)
-        status = ct_error_set(err, CT_TOO_LARGE, "%zu bytes, at most %d", mapping.n_bytes,
-                              MAX_JSON_BYTES);
-    if (status == CT_OK)
-        status = ct_json_read((const char *)mapping.data, mapping.n_bytes, out, err);
-    ct_mapping_deinit(&mapping);
+    struct ct_mapping mapping;
+    enum ct_status status = ct_mapping_init_in(&mapping, dir, name, err);
     if (status != CT_OK)
-        ct_error_prefix(err, "%s", path);
-    return status;
+        return status;
+    status = ct_json_read((const char *)mapping.data, mapping.n_bytes, out, err);
+    ct_mapping_deinit(&mapping);
+    return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s/%s", dir, name);
 }
 
 /* ---- shards ---- */

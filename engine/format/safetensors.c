@@ -2,10 +2,8 @@
  * tensors by offset, which then must cover the data exactly, one after the other. */
 #include "engine/format/safetensors.h"
 
-#include "engine/base/arena.h"
 #include "engine/base/json_read.h"
-#include "engine/format/mapping.h"
-#include "engine/format/name_index.h"
+#include "engine/format/tensor_file.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,11 +13,8 @@
 static const uint64_t max_header_bytes = 100 * 1000 * 1000;
 
 struct ct_safetensors {
-    struct ct_mapping mapping; /* empty when opened over the caller's memory */
-    const unsigned char *end;  /* of the data */
-    struct ct_arena arena;     /* tensor names */
-    struct ct_tensor *tensors; /* by offset */
-    struct ct_name_index names;
+    struct ct_tensor_file file; /* tensors by offset */
+    const unsigned char *end;   /* of the data */
 };
 
 /* The data section, and what the header says of a tensor in it. */
@@ -84,7 +79,7 @@ static enum ct_status read_offsets(const json_t *offsets, const struct span *sec
     return CT_OK;
 }
 
-static enum ct_status read_tensor(struct ct_safetensors *file, const char *name, size_t n_name,
+static enum ct_status read_tensor(struct ct_tensor_file *file, const char *name, size_t n_name,
                                   const json_t *entry, const struct span *section,
                                   struct ct_tensor *tensor, struct ct_error *err)
 {
@@ -144,14 +139,14 @@ static enum ct_status check_places(const struct ct_tensor *tensors, int n_tensor
     return CT_OK;
 }
 
-static enum ct_status read_tensors(struct ct_safetensors *file, json_t *header,
+static enum ct_status read_tensors(struct ct_tensor_file *file, json_t *header,
                                    const struct span *section, struct ct_error *err)
 {
     size_t capacity = json_object_size(header); /* within CT_JSON_VALUES */
     int n_tensors = 0;
-    file->tensors = calloc(capacity + 1, sizeof *file->tensors);
-    if (file->tensors == NULL || ct_name_index_init(&file->names, (int)capacity) != CT_OK)
-        return ct_error_set(err, CT_MEMORY, "no memory for %zu tensors", capacity);
+    enum ct_status status = ct_tensor_file_reserve(file, capacity, err);
+    if (status != CT_OK)
+        return status;
     const char *name;
     size_t n_name;
     json_t *entry;
@@ -159,26 +154,24 @@ static enum ct_status read_tensors(struct ct_safetensors *file, json_t *header,
     {
         if (strcmp(name, "__metadata__") == 0)
             continue;
-        enum ct_status status =
-            read_tensor(file, name, n_name, entry, section, &file->tensors[n_tensors], err);
+        status = read_tensor(file, name, n_name, entry, section, &file->tensors[n_tensors], err);
         if (status != CT_OK)
             return status;
         n_tensors++;
     }
     qsort(file->tensors, (size_t)n_tensors, sizeof *file->tensors, compare_places);
-    enum ct_status status = check_places(file->tensors, n_tensors, section, err);
+    status = check_places(file->tensors, n_tensors, section, err);
     for (int i = 0; i < n_tensors && status == CT_OK; i++)
         ct_name_index_add(&file->names, file->tensors[i].name, strlen(file->tensors[i].name));
     ct_name_index_sort(&file->names); /* no duplicates: JSON_REJECT_DUPLICATES */
     return status;
 }
 
-enum ct_status ct_safetensors_open_memory(const void *data, size_t n_bytes,
-                                          struct ct_safetensors **out, struct ct_error *err)
+static enum ct_status read_bytes(const void *data, size_t n_bytes, struct ct_tensor_file **out,
+                                 struct ct_error *err)
 {
     uint64_t n_header = 0;
     const size_t n_prefix = sizeof n_header;
-    *out = NULL;
     if (n_bytes < n_prefix)
         return ct_error_set(err, CT_FORMAT, "%zu bytes are too few for a safetensors file",
                             n_bytes);
@@ -196,36 +189,36 @@ enum ct_status ct_safetensors_open_memory(const void *data, size_t n_bytes,
     struct ct_safetensors *file = calloc(1, sizeof *file);
     if (file == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for a safetensors file");
-    ct_arena_init(&file->arena);
     file->end = section.data + section.n_bytes;
     enum ct_status status = ct_json_read(text, (size_t)n_header, &header, err);
     if (status != CT_OK)
         ct_error_prefix(err, "header");
     else
-        status = read_tensors(file, header, &section, err);
+        status = read_tensors(&file->file, header, &section, err);
     json_decref(header);
     if (status != CT_OK) {
         ct_safetensors_close(file);
         return status;
     }
-    *out = file;
+    *out = &file->file;
     return CT_OK;
+}
+
+enum ct_status ct_safetensors_open_memory(const void *data, size_t n_bytes,
+                                          struct ct_safetensors **out, struct ct_error *err)
+{
+    struct ct_tensor_file *file = NULL;
+    enum ct_status status = read_bytes(data, n_bytes, &file, err);
+    *out = (struct ct_safetensors *)file;
+    return status;
 }
 
 enum ct_status ct_safetensors_open(const char *path, struct ct_safetensors **out,
                                    struct ct_error *err)
 {
-    struct ct_mapping mapping;
-    *out = NULL;
-    enum ct_status status = ct_mapping_init(&mapping, path, err);
-    if (status == CT_OK)
-        status = ct_safetensors_open_memory(mapping.data, mapping.n_bytes, out, err);
-    if (status == CT_OK) {
-        (*out)->mapping = mapping;
-        return CT_OK;
-    }
-    ct_mapping_deinit(&mapping);
-    ct_error_prefix(err, "%s", path);
+    struct ct_tensor_file *file = NULL;
+    enum ct_status status = ct_tensor_file_open(path, read_bytes, &file, err);
+    *out = (struct ct_safetensors *)file;
     return status;
 }
 
@@ -233,27 +226,23 @@ void ct_safetensors_close(struct ct_safetensors *file)
 {
     if (file == NULL)
         return;
-    ct_name_index_deinit(&file->names);
-    free(file->tensors);
-    ct_arena_deinit(&file->arena);
-    ct_mapping_deinit(&file->mapping);
+    ct_tensor_file_deinit(&file->file);
     free(file);
 }
 
 int ct_safetensors_n_tensors(const struct ct_safetensors *file)
 {
-    return file->names.n_entries;
+    return file->file.names.n_entries;
 }
 
 const struct ct_tensor *ct_safetensors_tensor(const struct ct_safetensors *file, int i)
 {
-    return &file->tensors[i];
+    return &file->file.tensors[i];
 }
 
 const struct ct_tensor *ct_safetensors_find(const struct ct_safetensors *file, const char *name)
 {
-    int i = ct_name_index_find(&file->names, name, strlen(name));
-    return i < 0 ? NULL : &file->tensors[i];
+    return ct_tensor_file_find(&file->file, name);
 }
 
 size_t ct_safetensors_n_bytes_after(const struct ct_safetensors *file,

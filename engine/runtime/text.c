@@ -4,49 +4,10 @@
 #include "engine/base/json_read.h"
 #include "engine/base/log.h"
 #include "engine/format/gguf.h"
+#include "engine/format/mapping.h"
 #include "engine/runtime/engine_internal.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { MAX_FILE_BYTES = 256 * 1024 * 1024 };
-
-/* The file dir/name, NUL-terminated, to be freed. CT_NOT_FOUND, CT_IO, CT_TOO_LARGE, CT_MEMORY. */
-static enum ct_status read_file(const char *dir, const char *name, char **out, size_t *n_bytes,
-                                struct ct_error *err)
-{
-    char path[4096];
-    *out = NULL;
-    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
-        return ct_error_set(err, CT_INVALID, "%s: the path is too long", dir);
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return ct_error_set(err, errno == ENOENT ? CT_NOT_FOUND : CT_IO, "%s: %s", path,
-                            strerror(errno));
-    enum ct_status status = CT_OK;
-    long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    char *data = NULL;
-    if (size < 0 || fseek(file, 0, SEEK_SET) != 0)
-        status = ct_error_set(err, CT_IO, "%s: %s", path, strerror(errno));
-    else if (size > MAX_FILE_BYTES)
-        status = ct_error_set(err, CT_TOO_LARGE, "%s: %ld bytes, at most %d are read", path, size,
-                              MAX_FILE_BYTES);
-    else if ((data = malloc((size_t)size + 1)) == NULL)
-        status = ct_error_set(err, CT_MEMORY, "%s: no memory for %ld bytes", path, size);
-    else if (fread(data, 1, (size_t)size, file) != (size_t)size)
-        status = ct_error_set(err, CT_IO, "%s: cannot be read whole", path);
-    fclose(file);
-    if (status != CT_OK) {
-        free(data);
-        return status;
-    }
-    data[size] = '\0';
-    *out = data;
-    *n_bytes = (size_t)size;
-    return CT_OK;
-}
 
 static void set_token_text(const struct ct_bpe *bpe, int id, char *out, size_t capacity)
 {
@@ -85,20 +46,16 @@ static enum ct_status init_from_gguf(struct ct_text *text, const struct ct_gguf 
 static enum ct_status read_tokenizer_config(struct ct_text *text, const char *dir,
                                             struct ct_error *err)
 {
-    char *data = NULL;
-    size_t n_bytes = 0;
-    enum ct_status status = read_file(dir, "tokenizer_config.json", &data, &n_bytes, err);
-    if (status == CT_NOT_FOUND)
-        return CT_OK;
-    if (status != CT_OK)
-        return status;
+    static const char name[] = "tokenizer_config.json";
+    struct ct_mapping file;
     json_t *config = NULL;
-    status = ct_json_read(data, n_bytes, &config, err);
-    free(data);
-    if (status != CT_OK) {
-        ct_error_prefix(err, "tokenizer_config.json");
-        return status;
-    }
+    enum ct_status status = ct_mapping_init_in(&file, dir, name, err);
+    if (status != CT_OK)
+        return status == CT_NOT_FOUND ? CT_OK : status;
+    status = ct_json_read((const char *)file.data, file.n_bytes, &config, err);
+    ct_mapping_deinit(&file);
+    if (status != CT_OK)
+        return ct_error_prefix(err, "%s/%s", dir, name);
     text->wants_bos = json_is_true(json_object_get(config, "add_bos_token"));
     const json_t *source = json_object_get(config, "chat_template");
     if (json_is_string(source))
@@ -110,20 +67,19 @@ static enum ct_status read_tokenizer_config(struct ct_text *text, const char *di
 static enum ct_status init_from_directory(struct ct_text *text, const char *dir,
                                           struct ct_error *err)
 {
-    char *data = NULL;
-    size_t n_bytes = 0;
-    enum ct_status status = read_file(dir, "tokenizer.json", &data, &n_bytes, err);
+    struct ct_mapping file;
+    enum ct_status status = ct_mapping_init_in(&file, dir, "tokenizer.json", err);
     if (status == CT_OK)
-        status = ct_bpe_open_json(data, n_bytes, &text->bpe, err);
-    free(data);
+        status = ct_bpe_open_json((const char *)file.data, file.n_bytes, &text->bpe, err);
+    ct_mapping_deinit(&file);
     if (status == CT_OK)
         status = read_tokenizer_config(text, dir, err);
     if (status != CT_OK || text->chat_template != NULL)
         return status;
-    status = read_file(dir, "chat_template.jinja", &data, &n_bytes, err);
+    status = ct_mapping_init_in(&file, dir, "chat_template.jinja", err);
     if (status == CT_OK)
-        parse_template(text, data, n_bytes);
-    free(data);
+        parse_template(text, (const char *)file.data, file.n_bytes);
+    ct_mapping_deinit(&file);
     return status == CT_NOT_FOUND ? CT_OK : status;
 }
 
