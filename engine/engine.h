@@ -24,13 +24,14 @@ struct ct_session;
 enum ct_activations { CT_ACTIVATIONS_INT8, CT_ACTIVATIONS_FLOAT };
 
 struct ct_engine_options {
-    int n_threads;                   /* 0: the processors this process may use */
-    int context_tok;                 /* 0: the model's own, at most */
-    int64_t memory_bytes;            /* ceiling for KV pages; 0: enough for max_sessions full contexts or
+    int n_threads;         /* 0: the processors this process may use */
+    int context_tok;       /* 0: the model's own, at most */
+    int64_t memory_bytes;  /* ceiling for KV pages; 0: enough for max_sessions full contexts or
                                         half of the machine's memory, whichever is less */
-    int max_sessions;                /* 0: 64 */
-    int max_step_tok;                /* tokens in one step, all sessions together; 0: 512 */
-    int max_step_logits;             /* rows of logits in one step; 0: max_sessions */
+    int max_sessions;      /* 0: 64 */
+    int max_step_tok;      /* tokens in one step, all sessions together; 0: 512 */
+    int max_step_logits;   /* rows of logits in one step; 0: max_sessions */
+    bool has_prefix_cache; /* keep what sessions leave, for ct_session_reuse */
     enum ct_activations activations;
 };
 
@@ -49,13 +50,13 @@ struct ct_sampling {
 
 /* What the model is; owned by the engine, never changes. */
 struct ct_engine_info {
-    const char *name;   /* the model's own name, or the directory's */
-    const char *family; /* "llama" */
-    const char *backend; /* "cpu-avx2" and so on */
+    const char *name;          /* the model's own name, or the directory's */
+    const char *family;        /* "llama" */
+    const char *backend;       /* "cpu-avx2" and so on */
     const char *energy_source; /* "rapl" or "estimate:<platform>" */
     int n_vocab;
-    int bos_id;         /* the token the model wants in front of a text, or -1 */
-    int context_tok;    /* limit of a session: prompt and answer together */
+    int bos_id;      /* the token the model wants in front of a text, or -1 */
+    int context_tok; /* limit of a session: prompt and answer together */
     int max_sessions;
     int max_step_tok;
     int max_step_logits;
@@ -63,14 +64,17 @@ struct ct_engine_info {
     int64_t n_parameters;
     int64_t n_weight_bytes; /* as stored */
     int64_t n_kv_bytes_tok; /* KV bytes a token */
-    int64_t n_kv_pages;     /* pages of CT_KV_PAGE tokens there are in all */
+    int page_tok;           /* tokens in a page of KV */
+    int n_kv_pages;         /* pages there are in all */
+    bool has_prefix_cache;
     bool has_chat_template;
     struct ct_sampling sampling; /* what the model asks for where a request says nothing */
 };
 
 /* path: a GGUF file or a model directory. CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED, CT_MEMORY, CT_IO.
  */
-CT_MUST_CHECK enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *options,
+CT_MUST_CHECK enum ct_status ct_engine_open(const char *path,
+                                            const struct ct_engine_options *options,
                                             struct ct_engine **out, struct ct_error *err);
 void ct_engine_close(struct ct_engine *engine); /* after its sessions */
 const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine);
@@ -94,12 +98,32 @@ CT_MUST_CHECK enum ct_status ct_engine_chat(const struct ct_engine *engine,
 
 /* ---- sessions and steps ---- */
 
-/* KV pages for n_tok tokens are set aside, so that a session that opened can never run out half-way.
- * CT_BUSY: no session or not enough pages free now. CT_CONTEXT: n_tok is above context_tok. */
+/* Pages for n_tok tokens are set aside, so that these can be evaluated whatever else goes on; n_tok
+ * 0 leaves that to ct_session_reserve. CT_BUSY: no session or not enough pages now. CT_CONTEXT:
+ * n_tok is above context_tok. */
 CT_MUST_CHECK enum ct_status ct_session_open(struct ct_engine *engine, int n_tok,
                                              struct ct_session **out);
 void ct_session_close(struct ct_session *session); /* NULL is fine; at any time between steps */
 int ct_session_n_tok(const struct ct_session *session); /* tokens evaluated so far */
+
+/* Sees to it that the session has pages for n_tok tokens in all. CT_BUSY (nothing was changed) and
+ * CT_CONTEXT as above. Pages that are kept for reuse give way. */
+CT_MUST_CHECK enum ct_status ct_session_reserve(struct ct_session *session, int n_tok);
+
+/* For a session that was opened with n_tok 0 and has done nothing yet: takes over the keys and
+ * values of as many of tokens [n] as the engine still has, all but the last at most, as though they
+ * had been evaluated: the bits are the same. Whole pages are shared, of a page that fits in part a
+ * copy is made. Returns how many tokens these are; 0 without has_prefix_cache. */
+int ct_session_reuse(struct ct_session *session, const int32_t *tokens, int n);
+
+/* How many tokens ct_session_reuse would give now. */
+int ct_engine_n_reusable(const struct ct_engine *engine, const int32_t *tokens, int n);
+
+/* The pages of keys and values: held by sessions, kept for reuse, and free. */
+struct ct_page_counts {
+    int n_held, n_kept, n_free;
+};
+struct ct_page_counts ct_engine_count_pages(const struct ct_engine *engine);
 
 /* One session's part of a step. */
 struct ct_slice {
@@ -107,10 +131,10 @@ struct ct_slice {
     const int32_t *tokens; /* [n_tokens], each within the vocabulary */
     int n_tokens;          /* >= 1; the session's tokens stay within what it was opened for */
     int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more */
-    const float *logits;   /* out: [n_logits] rows of n_vocab, valid until the next step; NULL when 0
+    const float *logits; /* out: [n_logits] rows of n_vocab, valid until the next step; NULL when 0
      */
-    int64_t ld_logits;     /* out: floats from one row of logits to the next */
-    struct ct_cost cost;   /* out: this slice's share of the step */
+    int64_t ld_logits;   /* out: floats from one row of logits to the next */
+    struct ct_cost cost; /* out: this slice's share of the step */
 };
 
 /* Evaluates all slices together. The sum of n_tokens is at most max_step_tok, the sum of n_logits at most
@@ -127,16 +151,16 @@ CT_MUST_CHECK enum ct_status ct_engine_observe(struct ct_engine *engine);
 
 /* The mean square of each input feature of the matrix with this Hugging Face name: writes [k] values to
  * out. CT_NOT_FOUND: no matrix of this name has run; CT_INVALID: it has not k input features. */
-CT_MUST_CHECK enum ct_status ct_engine_input_squares(const struct ct_engine *engine, const char *name,
-                                                     float *out, int64_t k);
+CT_MUST_CHECK enum ct_status ct_engine_input_squares(const struct ct_engine *engine,
+                                                     const char *name, float *out, int64_t k);
 
 /* ---- sampling ---- */
 
 struct ct_sampler;
 /* CT_INVALID (names the field), CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_sampler_open(const struct ct_engine *engine,
-                                             const struct ct_sampling *sampling, struct ct_sampler **out,
-                                             struct ct_error *err);
+                                             const struct ct_sampling *sampling,
+                                             struct ct_sampler **out, struct ct_error *err);
 void ct_sampler_close(struct ct_sampler *sampler);
 
 /* The next token for logits [n_vocab]; the sampler counts it for the penalties. Where logprobs are wanted, *logprob

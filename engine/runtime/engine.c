@@ -121,12 +121,19 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
             "context of %d (%lld bytes); give more memory or a shorter context",
             (long long)limit, (long long)(n_pages * CT_PAGE_TOK), info->context_tok,
             (long long)(context_pages * page_bytes));
+    if (n_pages > INT32_MAX / 2)
+        return ct_error_set(err, CT_INVALID, "%lld pages of keys and values are more than %d",
+                            (long long)n_pages, INT32_MAX / 2);
     info->n_kv_bytes_tok = page_bytes / CT_PAGE_TOK;
-    info->n_kv_pages = n_pages;
-    if (ct_kv_init(&engine->kv, n_pages, page_elements) != CT_OK)
+    info->page_tok = CT_PAGE_TOK;
+    info->n_kv_pages = (int)n_pages;
+    info->has_prefix_cache = options->has_prefix_cache;
+    if (ct_kv_init(&engine->kv, (int32_t)n_pages, page_elements, CT_PAGE_TOK,
+                   options->has_prefix_cache) != CT_OK)
         return ct_error_set(err, CT_MEMORY, "no memory for %lld pages of keys and values",
                             (long long)n_pages);
     engine->sessions = calloc((size_t)info->max_sessions, sizeof *engine->sessions);
+    engine->session_page_ids = calloc((size_t)most, sizeof *engine->session_page_ids);
     engine->session_pages = calloc((size_t)most, sizeof *engine->session_pages);
     engine->tokens = calloc((size_t)info->max_step_tok, sizeof *engine->tokens);
     engine->positions = calloc((size_t)info->max_step_tok, sizeof *engine->positions);
@@ -134,13 +141,16 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
     engine->row_pages = calloc((size_t)info->max_step_tok, sizeof *engine->row_pages);
     engine->sampling = calloc(2 * (size_t)info->n_vocab, sizeof *engine->sampling);
     engine->sampling_ids = calloc((size_t)info->n_vocab, sizeof *engine->sampling_ids);
-    if (engine->sessions == NULL || engine->session_pages == NULL || engine->tokens == NULL ||
-        engine->positions == NULL || engine->logit_rows == NULL || engine->row_pages == NULL ||
-        engine->sampling == NULL || engine->sampling_ids == NULL)
+    if (engine->sessions == NULL || engine->session_page_ids == NULL ||
+        engine->session_pages == NULL || engine->tokens == NULL || engine->positions == NULL ||
+        engine->logit_rows == NULL || engine->row_pages == NULL || engine->sampling == NULL ||
+        engine->sampling_ids == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for %d sessions", info->max_sessions);
     for (int i = 0; i < info->max_sessions; i++)
-        engine->sessions[i] = (struct ct_session){
-            .engine = engine, .pages = engine->session_pages + i * context_pages};
+        engine->sessions[i] =
+            (struct ct_session){.engine = engine,
+                                .page_ids = engine->session_page_ids + i * context_pages,
+                                .pages = engine->session_pages + i * context_pages};
     return CT_OK;
 }
 
@@ -207,6 +217,7 @@ void ct_engine_close(struct ct_engine *engine)
     ct_text_deinit(&engine->text);
     ct_model_file_close(engine->file);
     free(engine->sessions);
+    free(engine->session_page_ids);
     free(engine->session_pages);
     free(engine->tokens);
     free(engine->positions);

@@ -14,10 +14,11 @@ struct ct_session {
     struct ct_engine *engine;
     bool is_open;
     bool is_in_step;
-    int n_tok;        /* evaluated */
-    int capacity_tok; /* pages are held for these */
-    int n_pages;
-    uint16_t **pages; /* [pages of the context] */
+    int n_tok;         /* evaluated */
+    int capacity_tok;  /* pages are held for these */
+    int n_pages;       /* held */
+    int32_t *page_ids; /* [pages of the context] */
+    uint16_t **pages;  /* [pages of the context]: their data, for the backend */
 };
 
 /* The text side: tokenizer, chat template and special tokens. */
@@ -41,7 +42,8 @@ struct ct_engine {
     struct ct_energy_meter *meter;
     struct ct_kv kv;
     struct ct_session *sessions; /* [max_sessions] */
-    uint16_t **session_pages;    /* [max_sessions, pages of the context] */
+    int32_t *session_page_ids;   /* [max_sessions, pages of the context] */
+    uint16_t **session_pages;    /* the same */
     /* The step's rows: [max_step_tok], [max_step_logits]. */
     int32_t *tokens, *positions, *logit_rows;
     uint16_t *const **row_pages;

@@ -2,23 +2,32 @@
 #include "engine/base/clock.h"
 #include "engine/runtime/engine_internal.h"
 
+#include <assert.h>
+#include <string.h>
+
+static int pages_of(int n_tok)
+{
+    return (n_tok + CT_PAGE_TOK - 1) / CT_PAGE_TOK;
+}
+
+static void set_page(struct ct_session *session, int i, int32_t page)
+{
+    session->page_ids[i] = page;
+    session->pages[i] = ct_kv_data(&session->engine->kv, page);
+}
+
 enum ct_status ct_session_open(struct ct_engine *engine, int n_tok, struct ct_session **out)
 {
     *out = NULL;
-    if (n_tok < 1 || n_tok > engine->info.context_tok)
-        return CT_CONTEXT;
     for (int i = 0; i < engine->info.max_sessions; i++) {
         struct ct_session *s = &engine->sessions[i];
         if (s->is_open)
             continue;
-        const int n_pages = (n_tok + CT_PAGE_TOK - 1) / CT_PAGE_TOK;
-        enum ct_status status = ct_kv_take(&engine->kv, n_pages, s->pages);
+        s->n_tok = s->capacity_tok = s->n_pages = 0;
+        enum ct_status status = ct_session_reserve(s, n_tok);
         if (status != CT_OK)
             return status;
         s->is_open = true;
-        s->n_tok = 0;
-        s->capacity_tok = n_tok;
-        s->n_pages = n_pages;
         *out = s;
         return CT_OK;
     }
@@ -29,8 +38,79 @@ void ct_session_close(struct ct_session *session)
 {
     if (session == NULL)
         return;
-    ct_kv_give_back(&session->engine->kv, session->n_pages, session->pages);
+    ct_kv_let_go(&session->engine->kv, session->n_pages, session->page_ids);
     session->is_open = false;
+    session->n_pages = 0;
+}
+
+enum ct_status ct_session_reserve(struct ct_session *session, int n_tok)
+{
+    if (n_tok < 0 || n_tok > session->engine->info.context_tok)
+        return CT_CONTEXT;
+    const int n = pages_of(n_tok) - session->n_pages;
+    if (n > 0) {
+        enum ct_status status =
+            ct_kv_take(&session->engine->kv, n, session->page_ids + session->n_pages);
+        if (status != CT_OK)
+            return status;
+        for (int i = 0; i < n; i++, session->n_pages++)
+            set_page(session, session->n_pages, session->page_ids[session->n_pages]);
+    }
+    if (n_tok > session->capacity_tok)
+        session->capacity_tok = n_tok;
+    return CT_OK;
+}
+
+/* A copy of the front of a page, as the session's next one: n tokens of it. Without a page to spare
+ * there is none. */
+static void copy_page(struct ct_session *session, int32_t source, const int32_t *tokens, int n)
+{
+    struct ct_kv *kv = &session->engine->kv;
+    const int i = session->n_pages;
+    const int32_t parent = i > 0 ? session->page_ids[i - 1] : ct_kv_root(kv);
+    ct_kv_hold(kv, source); /* or it might be the one that is taken */
+    if (ct_session_reserve(session, session->n_tok + n) == CT_OK) {
+        memcpy(session->pages[i], ct_kv_data(kv, source), kv->page_elements * sizeof(uint16_t));
+        ct_kv_note(kv, parent, session->page_ids[i], tokens, n);
+        session->n_tok += n;
+    }
+    ct_kv_let_go(kv, 1, &source);
+}
+
+int ct_session_reuse(struct ct_session *session, const int32_t *tokens, int n)
+{
+    struct ct_kv *kv = &session->engine->kv;
+    int32_t parent = ct_kv_root(kv);
+    assert(session->n_pages == 0 && session->n_tok == 0);
+    for (int n_found = CT_PAGE_TOK; n_found == CT_PAGE_TOK;) {
+        const int32_t *rest = tokens + session->n_tok;
+        const int32_t page = ct_kv_find(kv, parent, rest, n - 1 - session->n_tok, &n_found);
+        if (n_found == CT_PAGE_TOK) {
+            ct_kv_hold(kv, page);
+            set_page(session, session->n_pages++, page);
+            session->n_tok += CT_PAGE_TOK;
+            parent = page;
+        } else if (n_found > 0) {
+            copy_page(session, page, rest, n_found);
+        }
+    }
+    session->capacity_tok = session->n_tok;
+    return session->n_tok;
+}
+
+int ct_engine_n_reusable(const struct ct_engine *engine, const int32_t *tokens, int n)
+{
+    int32_t parent = ct_kv_root(&engine->kv);
+    int n_tok = 0;
+    for (int n_found = CT_PAGE_TOK; n_found == CT_PAGE_TOK; n_tok += n_found)
+        parent = ct_kv_find(&engine->kv, parent, tokens + n_tok, n - 1 - n_tok, &n_found);
+    return n_tok;
+}
+
+struct ct_page_counts ct_engine_count_pages(const struct ct_engine *engine)
+{
+    const struct ct_kv *kv = &engine->kv;
+    return (struct ct_page_counts){kv->n_pages - kv->n_free - kv->n_kept, kv->n_kept, kv->n_free};
 }
 
 int ct_session_n_tok(const struct ct_session *session)
@@ -139,6 +219,34 @@ static void share_cost(struct ct_engine *engine, struct ct_slice *slices, int n,
     }
 }
 
+/* The slice's tokens are evaluated: notes them where others may find them. */
+static void note_tokens(const struct ct_slice *slice)
+{
+    struct ct_session *s = slice->session;
+    struct ct_kv *kv = &s->engine->kv;
+    for (int t = 0; t < slice->n_tokens;) {
+        const int i = s->n_tok / CT_PAGE_TOK, room = CT_PAGE_TOK - s->n_tok % CT_PAGE_TOK;
+        const int n = slice->n_tokens - t < room ? slice->n_tokens - t : room;
+        const int32_t parent = i > 0 ? s->page_ids[i - 1] : ct_kv_root(kv);
+        set_page(s, i, ct_kv_note(kv, parent, s->page_ids[i], slice->tokens + t, n));
+        s->n_tok += n;
+        t += n;
+    }
+}
+
+#ifndef NDEBUG
+/* The books of pages agree with the sessions. */
+static bool is_sound(const struct ct_engine *engine)
+{
+    int64_t n_holders = 0;
+    bool is_ok = ct_kv_is_sound(&engine->kv, &n_holders);
+    for (int i = 0; i < engine->info.max_sessions; i++)
+        if (engine->sessions[i].is_open)
+            n_holders -= engine->sessions[i].n_pages;
+    return is_ok && n_holders == 0;
+}
+#endif
+
 enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
                               struct ct_error *err)
 {
@@ -154,10 +262,11 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
     int64_t ld;
     const float *logits = engine->backend->ops->output(engine->backend, &ld);
     for (int i = 0; i < n_slices; i++) {
-        slices[i].session->n_tok += slices[i].n_tokens;
+        note_tokens(&slices[i]);
         slices[i].logits = slices[i].n_logits > 0 ? logits : NULL;
         slices[i].ld_logits = ld;
         logits += slices[i].n_logits * ld;
     }
+    assert(is_sound(engine));
     return CT_OK;
 }

@@ -17,7 +17,9 @@ enum { MAX_SLICES = 4096 };
 
 struct ct_engine {
     struct ct_engine_info info;
-    int64_t n_free_tok;
+    int n_free_tok;
+    int32_t *left; /* [n_left]: the history of the session that was closed last */
+    int n_left;
     float *logits;
     char name[64];
 };
@@ -25,8 +27,8 @@ struct ct_engine {
 struct ct_session {
     struct ct_engine *engine;
     int n_tok, capacity;
-    unsigned step; /* the last that it was part of */
-    int32_t history[];
+    unsigned step;    /* the last that it was part of */
+    int32_t *history; /* [capacity] */
 };
 
 struct ct_sampler {
@@ -151,12 +153,15 @@ enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *
         .n_parameters = 1,
         .n_weight_bytes = 1,
         .n_kv_bytes_tok = 1,
+        .page_tok = 1,
+        .has_prefix_cache = options->has_prefix_cache,
         .has_chat_template = true,
     };
     e->info.max_step_logits = e->info.max_sessions;
-    /* a token of KV is a byte */
-    e->n_free_tok = options->memory_bytes ? options->memory_bytes
-                                          : (int64_t)e->info.max_sessions * e->info.context_tok;
+    /* a token of KV is a byte and a page */
+    e->info.n_kv_pages = options->memory_bytes ? (int)options->memory_bytes
+                                               : e->info.max_sessions * e->info.context_tok;
+    e->n_free_tok = e->info.n_kv_pages;
     e->logits = malloc((size_t)e->info.max_step_logits * CT_FAKE_VOCAB * sizeof *e->logits);
     assert(e->logits != NULL);
     *out = e;
@@ -169,6 +174,7 @@ void ct_engine_close(struct ct_engine *engine)
         return;
     assert(ct_fake_n_sessions() == 0 && ct_fake_n_samplers() == 0);
     free(engine->logits);
+    free(engine->left);
     free(engine);
 }
 
@@ -239,15 +245,16 @@ enum ct_status ct_engine_chat(const struct ct_engine *engine, const struct ct_me
 
 enum ct_status ct_session_open(struct ct_engine *engine, int n_tok, struct ct_session **out)
 {
-    if (n_tok > engine->info.context_tok)
-        return CT_CONTEXT;
-    if (atomic_load(&n_sessions) == engine->info.max_sessions || n_tok > engine->n_free_tok)
+    if (atomic_load(&n_sessions) == engine->info.max_sessions)
         return CT_BUSY;
-    struct ct_session *session = calloc(1, sizeof *session + (size_t)n_tok * sizeof(int32_t));
+    struct ct_session *session = calloc(1, sizeof *session);
     assert(session != NULL);
     session->engine = engine;
-    session->capacity = n_tok;
-    engine->n_free_tok -= n_tok;
+    enum ct_status status = ct_session_reserve(session, n_tok);
+    if (status != CT_OK) {
+        free(session);
+        return status;
+    }
     atomic_fetch_add(&n_sessions, 1);
     *out = session;
     return CT_OK;
@@ -257,9 +264,55 @@ void ct_session_close(struct ct_session *session)
 {
     if (session == NULL)
         return;
-    session->engine->n_free_tok += session->capacity;
+    struct ct_engine *engine = session->engine;
+    engine->n_free_tok += session->capacity;
     atomic_fetch_sub(&n_sessions, 1);
+    free(engine->left);
+    engine->left = session->history;
+    engine->n_left = session->n_tok;
     free(session);
+}
+
+enum ct_status ct_session_reserve(struct ct_session *session, int n_tok)
+{
+    struct ct_engine *engine = session->engine;
+    if (n_tok > engine->info.context_tok)
+        return CT_CONTEXT;
+    if (n_tok - session->capacity > engine->n_free_tok)
+        return CT_BUSY;
+    if (n_tok <= session->capacity)
+        return CT_OK;
+    session->history = realloc(session->history, (size_t)n_tok * sizeof *session->history);
+    assert(session->history != NULL);
+    engine->n_free_tok -= n_tok - session->capacity;
+    session->capacity = n_tok;
+    return CT_OK;
+}
+
+int ct_engine_n_reusable(const struct ct_engine *engine, const int32_t *tokens, int n)
+{
+    int n_same = 0;
+    while (engine->info.has_prefix_cache && n_same < n - 1 && n_same < engine->n_left &&
+           tokens[n_same] == engine->left[n_same])
+        n_same++;
+    return n_same;
+}
+
+int ct_session_reuse(struct ct_session *session, const int32_t *tokens, int n)
+{
+    assert(session->n_tok == 0 && session->capacity == 0);
+    int n_same = ct_engine_n_reusable(session->engine, tokens, n);
+    if (n_same == 0 || ct_session_reserve(session, n_same) != CT_OK)
+        return 0;
+    memcpy(session->history, tokens, (size_t)n_same * sizeof *tokens);
+    session->n_tok = n_same;
+    return n_same;
+}
+
+struct ct_page_counts ct_engine_count_pages(const struct ct_engine *engine)
+{
+    return (struct ct_page_counts){.n_held = engine->info.n_kv_pages - engine->n_free_tok,
+                                   .n_free = engine->n_free_tok};
 }
 
 int ct_session_n_tok(const struct ct_session *session)

@@ -1,52 +1,14 @@
 /* Steps: a row's result is the same bits in any batch, chunking and number of threads; the step
- * loop allocates nothing; wrong slices are refused and change nothing.
- *
- * The allocation functions are wrapped by the linker (tests/CMakeLists.txt), so that they can be
- * counted. */
+ * loop allocates nothing; wrong slices are refused and change nothing. */
+#include "tests/support/allocations.h"
 #include "tests/support/unit.h"
 
 #include "engine/base/rng.h"
 #include "engine/engine.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static atomic_int n_allocations;
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t alignment, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_aligned_alloc(size_t alignment, size_t n);
-
-void *__wrap_malloc(size_t n)
-{
-    atomic_fetch_add(&n_allocations, 1);
-    return __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    atomic_fetch_add(&n_allocations, 1);
-    return __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    atomic_fetch_add(&n_allocations, 1);
-    return __real_realloc(p, n);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t n)
-{
-    atomic_fetch_add(&n_allocations, 1);
-    return __real_aligned_alloc(alignment, n);
-}
 
 enum { N_TEXTS = 6, MAX_TOK = 150 };
 
@@ -149,9 +111,9 @@ static void run_together(struct ct_engine *engine, const struct text *texts, str
                                   .n_tokens = n_tok,
                                   .n_logits = (int)ct_rng_below(rng, (uint64_t)n_tok + 1)};
         }
-        int before = atomic_load(&n_allocations);
+        int before = ct_n_allocations();
         step(engine, slices, n);
-        assert_int_equal(atomic_load(&n_allocations), before);
+        assert_int_equal(ct_n_allocations(), before);
         for (int s = 0; s < n; s++) {
             const struct text *text = &texts[which[s]];
             int end = ct_session_n_tok(slices[s].session);
@@ -242,7 +204,7 @@ static void sessions_and_pages_are_bounded(void **state)
     const int context = ct_engine_info(engine)->context_tok;
     struct ct_session *sessions[N_TEXTS], *more = NULL;
     assert_int_equal(ct_session_open(engine, context + 1, &more), CT_CONTEXT);
-    assert_int_equal(ct_session_open(engine, 0, &more), CT_CONTEXT);
+    assert_int_equal(ct_session_open(engine, -1, &more), CT_CONTEXT);
     for (int i = 0; i < N_TEXTS; i++)
         sessions[i] = open_session(engine, context);
     assert_int_equal(ct_session_open(engine, 1, &more), CT_BUSY);
