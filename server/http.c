@@ -308,7 +308,8 @@ static enum MHD_Result on_head(struct ct_exchange *x, const char *method, const 
     if (facts.has_length && facts.n_body_bytes > 2 * CT_MAX_BODY_BYTES)
         ct_exchange_refuse(x, &x->refusal);
     ct_peer_move(http, x->peer, &http->bodies);
-    return MHD_YES;
+    bool has_body = facts.is_chunked || (facts.has_length && facts.n_body_bytes > 0);
+    return has_body && ct_watch_start(x) != CT_OK ? MHD_NO : MHD_YES;
 }
 
 /* More of the body. What belongs to a refused request is read and dropped, so that the client,

@@ -66,8 +66,16 @@ static void on_watch(uv_poll_t *poll, int status, int events)
     struct ct_watch *watch = poll->data;
     if (status >= 0 && (events & UV_DISCONNECT) == 0)
         return;
-    struct ct_http *http = watch->exchange->http;
-    ct_exchange_abort(watch->exchange);
+    struct ct_exchange *x = watch->exchange;
+    struct ct_http *http = x->http;
+    if (x->peer->list == &http->bodies) {
+        /* The rest of the body may still be in the socket, and only the daemon can tell. It is
+         * edge-triggered: where body and FIN came together, it must be told to look again. */
+        MHD_suspend_connection(x->connection);
+        MHD_resume_connection(x->connection);
+    } else {
+        ct_exchange_abort(x);
+    }
     ct_http_run(http);
 }
 

@@ -18,7 +18,8 @@ void ct_peer_move(struct ct_http *http, struct ct_peer *peer, struct ct_peer_lis
 /* Shuts down the connections whose time is over, and sets the timer for the next. */
 void ct_peer_expire(struct ct_http *http);
 
-/* Calls ct_exchange_abort when the exchange's client has gone. CT_MEMORY, CT_IO. */
+/* Calls ct_exchange_abort when the exchange's client has gone; while its body is being received,
+ * only when no more of it is left in the socket. CT_MEMORY, CT_IO. */
 CT_MUST_CHECK enum ct_status ct_watch_start(struct ct_exchange *exchange);
 void ct_watch_stop(struct ct_exchange *exchange);
 

@@ -13,7 +13,7 @@ import time
 FIXTURE = pathlib.Path(__file__).parents[1] / "support" / "fixture"
 PATIENCE = 60  # seconds until a test gives up; never a measure of anything
 # What a sanitizer adds to the memory of a process.
-SANITIZER_FACTOR = {"address,undefined": 3, "thread": 10}.get(os.environ.get("SANITIZE"), 1)
+SANITIZER_FACTOR = {"address,undefined": 3, "thread": 16}.get(os.environ.get("SANITIZE"), 1)
 
 
 class Server:
