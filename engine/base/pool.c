@@ -15,6 +15,8 @@
 #endif
 
 enum {
+    CACHE_LINE = 64,
+    LINES_AHEAD = 4, /* cache lines read in a round of waiting */
     /* How long a worker spins for the next run before it parks: about the gap between two steps. */
     SPIN_ROUNDS = 20000,
     /* How long a barrier spins before it yields, for a machine with fewer cores than workers. */
@@ -162,7 +164,7 @@ void ct_pool_run(struct ct_pool *pool, ct_pool_fn *fn, void *context)
         relax(&n_rounds, BARRIER_ROUNDS);
 }
 
-void ct_pool_barrier(struct ct_pool *pool)
+void ct_pool_barrier(struct ct_pool *pool, struct ct_read_ahead *ahead)
 {
     if (pool->n_workers == 1)
         return;
@@ -174,8 +176,13 @@ void ct_pool_barrier(struct ct_pool *pool)
         return;
     }
     int n_rounds = 0;
-    while (atomic_load_explicit(&pool->phase, memory_order_acquire) == phase)
+    while (atomic_load_explicit(&pool->phase, memory_order_acquire) == phase) {
+        for (int i = 0; i < LINES_AHEAD && ahead != NULL && ahead->at < ahead->end; i++) {
+            __builtin_prefetch(ahead->at, 0, 2);
+            ahead->at += CACHE_LINE;
+        }
         relax(&n_rounds, BARRIER_ROUNDS);
+    }
 }
 
 void ct_pool_share(int64_t n, int64_t unit, int worker, int n_workers, int64_t *begin, int64_t *end)

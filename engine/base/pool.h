@@ -27,9 +27,14 @@ int ct_pool_n_workers(const struct ct_pool *pool);
 /* Runs fn once on every worker and returns when all have ended. */
 void ct_pool_run(struct ct_pool *pool, ct_pool_fn *fn, void *context);
 
+/* Memory that a worker will read next: [at, end). */
+struct ct_read_ahead {
+    const char *at, *end;
+};
+
 /* Inside a run: returns when every worker has called it; what each wrote before is seen by all
- * after. */
-void ct_pool_barrier(struct ct_pool *pool);
+ * after. A worker that waits reads ahead meanwhile and moves ahead->at; NULL: it only waits. */
+void ct_pool_barrier(struct ct_pool *pool, struct ct_read_ahead *ahead);
 
 /* The part of n items that is worker's: [*begin, *end), cut at multiples of unit where possible. */
 void ct_pool_share(int64_t n, int64_t unit, int worker, int n_workers, int64_t *begin,

@@ -15,14 +15,32 @@ static const char *cpu_name(const struct ct_backend *backend)
     return ((const struct ct_cpu *)backend)->name;
 }
 
+/* Few rows, each of its own session, so that no row attends to what another one stores. */
+static bool is_few(const struct ct_cpu *cpu)
+{
+    const struct ct_batch *batch = cpu->batch;
+    if (batch->n_rows > CT_CPU_FEW_ROWS || cpu->squares != NULL)
+        return false;
+    for (int i = 0; i < batch->n_rows; i++)
+        for (int j = 0; j < i; j++)
+            if (batch->pages[i] == batch->pages[j])
+                return false;
+    return true;
+}
+
 static void run_worker(void *context, int worker, int n_workers)
 {
     struct ct_cpu *cpu = context;
-    struct ct_cpu_walk walk = {cpu, cpu->batch, worker, n_workers, 0};
+    struct ct_cpu_walk walk = {.cpu = cpu,
+                               .batch = cpu->batch,
+                               .worker = worker,
+                               .n_workers = n_workers,
+                               .is_few = is_few(cpu)};
+    ct_cpu_look_ahead(&walk, 0);
     for (int i = 0; i < cpu->graph->n_nodes; i++) {
         const struct ct_node *node = &cpu->graph->nodes[i];
         bool is_logits = cpu->graph->values[node->out].rows == CT_ROWS_LOGITS;
-        if (!is_logits || cpu->batch->n_logits > 0)
+        if ((!is_logits || cpu->batch->n_logits > 0) && !(walk.is_few && cpu->is_fused[i]))
             ct_cpu_run_node(&walk, node);
     }
 }
@@ -122,6 +140,13 @@ static const double *cpu_observed(const struct ct_backend *backend, int slot, in
     return NULL;
 }
 
+static void free_input(struct ct_cpu_input *input)
+{
+    free(input->q);
+    free(input->scale);
+    free(input->sum);
+}
+
 static void cpu_close(struct ct_backend *backend)
 {
     struct ct_cpu *cpu = (struct ct_cpu *)backend;
@@ -132,9 +157,10 @@ static void cpu_close(struct ct_backend *backend)
     free(cpu->inverse_frequency);
     free(cpu->cos);
     free(cpu->sin);
-    free(cpu->x_q);
-    free(cpu->x_scale);
-    free(cpu->x_sum);
+    free_input(&cpu->input);
+    free_input(&cpu->own);
+    free(cpu->own_row);
+    free(cpu->is_fused);
     free(cpu->page_lists);
     for (int i = 0; cpu->squares != NULL && i < cpu->graph->n_nodes; i++)
         free(cpu->squares[i]);
@@ -171,29 +197,39 @@ static void *allocate(int64_t n, size_t item_bytes)
     return aligned_alloc(64, n_bytes);
 }
 
+static bool allocate_input(struct ct_cpu_input *input, int64_t n_rows, int64_t max_k)
+{
+    input->q = allocate(n_rows * max_k, sizeof *input->q);
+    input->scale = allocate(n_rows * max_k / CT_X_GROUP, sizeof *input->scale);
+    input->sum = allocate(n_rows * max_k / CT_X_GROUP, sizeof *input->sum);
+    return input->q != NULL && input->scale != NULL && input->sum != NULL;
+}
+
 static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *options)
 {
     const struct ct_graph *g = cpu->graph;
+    const int64_t n_threads = options->n_threads, half = g->heads.head_dim / 2;
     int64_t max_rows =
         options->max_tokens > options->max_logits ? options->max_tokens : options->max_logits;
     int64_t max_k = 0;
     for (int i = 0; i < g->n_slots; i++)
         max_k = g->slots[i].k > max_k ? g->slots[i].k : max_k;
-    int64_t half = g->heads.head_dim / 2;
+    cpu->max_k = (max_k + 63) & ~(int64_t)63;
     cpu->max_pages = (int)((options->context_tok + CT_PAGE_TOK - 1) / CT_PAGE_TOK);
     cpu->arena = allocate(g->arena_floats, sizeof *cpu->arena);
     cpu->inverse_frequency = allocate(half, sizeof *cpu->inverse_frequency);
     cpu->cos = allocate(options->max_tokens * half, sizeof *cpu->cos);
     cpu->sin = allocate(options->max_tokens * half, sizeof *cpu->sin);
-    cpu->x_q = allocate(max_rows * ((max_k + 63) & ~(int64_t)63), sizeof *cpu->x_q);
-    cpu->x_scale = allocate(max_rows * (max_k / CT_X_GROUP + 1), sizeof *cpu->x_scale);
-    cpu->x_sum = allocate(max_rows * (max_k / CT_X_GROUP + 1), sizeof *cpu->x_sum);
-    cpu->page_lists =
-        allocate((int64_t)options->n_threads * 2 * cpu->max_pages, sizeof *cpu->page_lists);
-    if (cpu->arena == NULL || cpu->inverse_frequency == NULL || cpu->cos == NULL ||
-        cpu->sin == NULL || cpu->x_q == NULL || cpu->x_scale == NULL || cpu->x_sum == NULL ||
-        cpu->page_lists == NULL)
+    cpu->own_row = allocate(n_threads * cpu->max_k, sizeof *cpu->own_row);
+    cpu->is_fused = calloc((size_t)g->n_nodes, sizeof *cpu->is_fused);
+    cpu->page_lists = allocate(n_threads * 2 * cpu->max_pages, sizeof *cpu->page_lists);
+    if (!allocate_input(&cpu->input, max_rows, cpu->max_k) ||
+        !allocate_input(&cpu->own, n_threads * CT_CPU_FEW_ROWS, cpu->max_k) || cpu->arena == NULL ||
+        cpu->inverse_frequency == NULL || cpu->cos == NULL || cpu->sin == NULL ||
+        cpu->own_row == NULL || cpu->is_fused == NULL || cpu->page_lists == NULL)
         return false;
+    for (int i = 0; i < g->n_nodes; i++)
+        cpu->is_fused[i] = ct_cpu_can_fuse(cpu, i);
     for (int64_t i = 0; i < half; i++)
         cpu->inverse_frequency[i] =
             (float)(1 / pow(g->heads.rope_theta, 2.0 * (double)i / g->heads.head_dim));

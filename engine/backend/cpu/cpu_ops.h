@@ -6,6 +6,17 @@
 #include "engine/base/pool.h"
 #include "engine/kernels/kernels.h"
 
+/* Rows of a step that is `few`: there every worker makes a LINEAR's input itself, all rows of it, in
+ * place of a share and another barrier. */
+enum { CT_CPU_FEW_ROWS = 4 };
+
+/* The input of a LINEAR, quantised: [rows, k padded to 64], scales and sums by group. */
+struct ct_cpu_input {
+    int8_t *q;
+    float *scale;
+    int32_t *sum;
+};
+
 struct ct_cpu {
     struct ct_backend base;
     char name[32];
@@ -14,14 +25,16 @@ struct ct_cpu {
     const struct ct_kernel_table *kernels;
     struct ct_pool *pool;
     bool is_float;
-    float *arena;             /* [graph->arena_floats] */
-    float *inverse_frequency; /* [D/2] */
-    float *cos, *sin;         /* [max_tokens, D/2]: rotary angles of the step's rows */
-    /* The input of the LINEAR that runs now, quantised: [max rows, k padded], scales and sums by
-     * group. */
-    int8_t *x_q;
-    float *x_scale;
-    int32_t *x_sum;
+    float *arena;              /* [graph->arena_floats] */
+    float *inverse_frequency;  /* [D/2] */
+    float *cos, *sin;          /* [max_tokens, D/2]: rotary angles of the step's rows */
+    struct ct_cpu_input input; /* of the LINEAR that runs now, made by all workers together */
+    struct ct_cpu_input own;   /* the same for each worker alone, CT_CPU_FEW_ROWS rows of max_k */
+    float *own_row;            /* [n_threads, max_k]: the row that a worker is making */
+    int64_t max_k;             /* of all LINEARs, padded to 64 */
+    /* [n_nodes]: done, in a step of few rows, by the node after it: the operation that makes a
+     * LINEAR's input, or the rotation before attention. */
+    bool *is_fused;
     /* Per worker: the pages of one KV head, [2][max_pages]. */
     const uint16_t **page_lists;
     int max_pages;
@@ -37,8 +50,16 @@ struct ct_cpu_walk {
     const struct ct_batch *batch;
     int worker;
     int n_workers;
+    bool is_few; /* at most CT_CPU_FEW_ROWS rows, each of its own session; nothing observes */
     int n_ahead; /* nodes by rows since the last barrier: 0, 1 or 2 */
+    struct ct_read_ahead weights; /* of the next LINEAR, for waits */
 };
+
+/* Points walk->weights to what this worker reads first at the next LINEAR from node i on. */
+void ct_cpu_look_ahead(struct ct_cpu_walk *walk, int i);
+
+/* Whether node i can be fused: what fills cpu->is_fused. */
+bool ct_cpu_can_fuse(const struct ct_cpu *cpu, int i);
 
 /* Runs this worker's part of a node; passes barriers where it needs what other workers wrote. */
 void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node);

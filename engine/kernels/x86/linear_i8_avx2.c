@@ -155,6 +155,9 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
         for (int64_t group = 0; group < n_groups; group++) {
             const int64_t group_begin = group * a->group;
             const int64_t group_end = min_i64(group_begin + a->group, a->k);
+            const int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
+            if (a->scale != NULL)
+                _mm_prefetch((const char *)(a->scale + place) + CT_PREFETCH_BYTES / 8, _MM_HINT_T0);
             __m256 part[FEW][2];
 #pragma GCC unroll 4
             for (int t = 0; t < M; t++)
@@ -191,7 +194,7 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
                             _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), scale, part[t][h]);
                 }
             }
-            end_group_few(a, (tile * n_groups + group) * CT_TILE_ROWS, group_begin / CT_X_GROUP,
+            end_group_few(a, place, group_begin / CT_X_GROUP,
                           (group_end + CT_X_GROUP - 1) / CT_X_GROUP, part, acc, M);
         }
 #pragma GCC unroll 4

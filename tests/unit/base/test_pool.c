@@ -21,11 +21,11 @@ static void exchange(void *context, int worker, int n_workers)
     struct job *job = context;
     for (int round = 1; round <= N_ROUNDS; round++) {
         job->values[worker] = round;
-        ct_pool_barrier(job->pool);
+        ct_pool_barrier(job->pool, NULL);
         for (int i = 0; i < n_workers; i++)
             if (job->values[i] != round)
                 atomic_fetch_add(&job->n_wrong, 1);
-        ct_pool_barrier(job->pool);
+        ct_pool_barrier(job->pool, NULL);
     }
 }
 
