@@ -23,6 +23,7 @@
 
 enum {
     FEW = 4,               /* tokens that the first path takes at once */
+    MANY = 12,             /* the most tokens that take it */
     KC = 4096,             /* columns in scratch at once: a multiple of 128 */
     MR = 6,                /* tokens in registers in the second path */
     X16_BYTES = 256 << 10, /* activations as int16, in L2 beside the decoded tile */
@@ -304,11 +305,18 @@ static void load_many(const struct ct_linear *a, const struct pass *pass)
     }
 }
 
-/* dot = 32 columns of 16 rows x M tokens; M is a constant. With MR tokens the sums, the two halves
- * of the weights, a broadcast and a product fill the registers exactly, as long as the compiler
- * finishes a token before it begins the next one. */
-CT_INLINE void multiply(const int16_t *w, const int16_t *x, __m256i dot[][2], const int M)
+/* dot = 32 columns of 16 rows x M tokens. With MR tokens the sums, the two halves of the weights, a
+ * broadcast and a product fill the registers exactly, which compilers only manage in a function of
+ * its own that finishes a token before it begins the next one. */
+#define MULTIPLY(M)                                                                                \
+    __attribute__((noinline)) static void multiply_##M(const int16_t *w, const int16_t *x,         \
+                                                       __m256i dot[][2])                           \
+    {                                                                                              \
+        multiply(w, x, dot, M);                                                                    \
+    }
+CT_INLINE void multiply(const int16_t *w, const int16_t *x, __m256i out[][2], const int M)
 {
+    __m256i dot[MR][2];
 #pragma GCC unroll 8
     for (int t = 0; t < M; t++)
         dot[t][0] = dot[t][1] = _mm256_setzero_si256();
@@ -323,81 +331,102 @@ CT_INLINE void multiply(const int16_t *w, const int16_t *x, __m256i dot[][2], co
             __asm__ volatile("" : "+x"(dot[t][0]), "+x"(dot[t][1]));
         }
     }
+#pragma GCC unroll 8
+    for (int t = 0; t < M; t++)
+        for (int h = 0; h < 2; h++)
+            _mm256_store_si256(&out[t][h], dot[t][h]);
+}
+MULTIPLY(1)
+MULTIPLY(2)
+MULTIPLY(3)
+MULTIPLY(4)
+MULTIPLY(5)
+MULTIPLY(6)
+typedef void multiply_fn(const int16_t *w, const int16_t *x, __m256i dot[][2]);
+static multiply_fn *const multipliers[] = {
+    [1] = multiply_1, [2] = multiply_2, [3] = multiply_3,
+    [4] = multiply_4, [5] = multiply_5, [6] = multiply_6,
+};
+
+/* Tokens of a pass that are in registers together. */
+struct set {
+    int n_tokens;
+    const float *x_scale; /* of the first token; the next one's is n_x_groups on */
+    int64_t n_x_groups;
+    __m256 (*part)[2], (*acc)[2];
+};
+
+/* The products of a group of activations into part; after the last one of a group of the weights,
+ * whose scales are given, into acc. The flags are constants. */
+CT_INLINE void end_x_group(const struct set *set, int64_t x_group, const float *scale,
+                           __m256i dot[][2], const bool is_first, const bool is_last)
+{
+    const __m256 low = _mm256_loadu_ps(scale), high = _mm256_loadu_ps(scale + 8);
+    const float *x_scale = set->x_scale + x_group;
+    for (int t = 0; t < set->n_tokens; t++, x_scale += set->n_x_groups) {
+        const __m256 one_scale = _mm256_broadcast_ss(x_scale);
+        __m256 *part = set->part[t], *acc = set->acc[t];
+        __m256 zero = _mm256_setzero_ps();
+        __m256 part_low =
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][0]), one_scale, is_first ? zero : part[0]);
+        __m256 part_high =
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][1]), one_scale, is_first ? zero : part[1]);
+        if (is_last) {
+            acc[0] = _mm256_fmadd_ps(part_low, low, acc[0]);
+            acc[1] = _mm256_fmadd_ps(part_high, high, acc[1]);
+        } else {
+            part[0] = part_low;
+            part[1] = part_high;
+        }
+    }
 }
 
-/* acc of M tokens from `first` of a pass on, after group `group` of the weights. */
-CT_INLINE void end_group_many(const struct ct_linear *a, const struct pass *pass, int64_t group,
-                              int64_t first, const int M)
+/* acc after group `group` of weights that have offsets. */
+static void add_offsets(const struct ct_linear *a, const struct pass *pass, int64_t group,
+                        int64_t first, const struct set *set)
 {
-    const int64_t at = group - pass->begin / a->group;
+    const float *offset = scratch.offset[group - pass->begin / a->group];
     const int64_t end = (min_i64((group + 1) * a->group, a->k) + CT_X_GROUP - 1) / CT_X_GROUP;
-#pragma GCC unroll 8
-    for (int t = 0; t < M; t++) {
-        __m256 *part = scratch.part[first + t], *acc = scratch.acc[first + t];
-#pragma GCC unroll 2
-        for (int h = 0; h < 2; h++) {
-            acc[h] = _mm256_fmadd_ps(part[h], _mm256_loadu_ps(scratch.scale[at] + 8 * h), acc[h]);
-            part[h] = _mm256_setzero_ps();
-        }
-        if (a->offset == NULL)
-            continue;
+    for (int t = 0; t < set->n_tokens; t++) {
         __m256 sum = _mm256_set1_ps(
             ct_rows_i8_sum(&a->x_i8, pass->t0 + first + t, group * a->group / CT_X_GROUP, end));
-#pragma GCC unroll 2
         for (int h = 0; h < 2; h++)
-            acc[h] = _mm256_fmadd_ps(sum, _mm256_loadu_ps(scratch.offset[at] + 8 * h), acc[h]);
+            set->acc[t][h] = _mm256_fmadd_ps(sum, _mm256_loadu_ps(offset + 8 * h), set->acc[t][h]);
     }
 }
 
-/* The columns in scratch, 32 at a time, for the M tokens of a set, first being the set's first. */
-CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first,
-                            const int M)
+/* The columns in scratch, 32 at a time, for the n_tokens of a set, first being the set's first. */
+static void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first,
+                         int n_tokens)
 {
+    const int64_t n_x_groups = a->x_i8.n_groups;
+    const struct set set = {n_tokens, a->x_i8.scale + (pass->t0 + first) * n_x_groups, n_x_groups,
+                            scratch.part + first, scratch.acc + first};
     const int16_t *x = scratch.x16 + first * ((pass->end - pass->begin + 31) & ~(int64_t)31);
     const int16_t *w = scratch.w16;
-    const float *x_scale = a->x_i8.scale + (pass->t0 + first) * a->x_i8.n_groups;
+    const float *scale = scratch.scale[0];
     int64_t group = pass->begin / a->group;
-    for (int64_t j = pass->begin; j < pass->end; w += 32 * CT_TILE_ROWS, x += 32 * M) {
+    for (int64_t j = pass->begin; j < pass->end; w += 32 * CT_TILE_ROWS, x += 32 * n_tokens) {
         __m256i dot[MR][2];
-        multiply(w, x, dot, M);
-#pragma GCC unroll 8
-        for (int t = 0; t < M; t++) {
-            __m256 scale = _mm256_broadcast_ss(x_scale + t * a->x_i8.n_groups + j / CT_X_GROUP);
-            __m256 *part = scratch.part[first + t];
-#pragma GCC unroll 2
-            for (int h = 0; h < 2; h++)
-                part[h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), scale, part[h]);
-        }
+        multipliers[n_tokens](w, x, dot);
+        const int64_t x_group = j / CT_X_GROUP;
+        const bool is_first = j == group * a->group;
         j += CT_X_GROUP;
-        if (j >= a->k || j == (group + 1) * a->group)
-            end_group_many(a, pass, group++, first, M);
-    }
-}
-
-static void multiply_sets(const struct ct_linear *a, const struct pass *pass)
-{
-    for (int64_t set = 0; set < pass->n_sets; set++) {
-        int64_t first = set_begin(pass, set);
-        switch (set_begin(pass, set + 1) - first) {
-        case 1:
-            multiply_set(a, pass, first, 1);
-            break;
-        case 2:
-            multiply_set(a, pass, first, 2);
-            break;
-        case 3:
-            multiply_set(a, pass, first, 3);
-            break;
-        case 4:
-            multiply_set(a, pass, first, 4);
-            break;
-        case 5:
-            multiply_set(a, pass, first, 5);
-            break;
-        default:
-            multiply_set(a, pass, first, MR);
-            break;
-        }
+        const bool is_last = j >= a->k || j == (group + 1) * a->group;
+        if (is_first && is_last)
+            end_x_group(&set, x_group, scale, dot, true, true);
+        else if (is_first)
+            end_x_group(&set, x_group, scale, dot, true, false);
+        else if (is_last)
+            end_x_group(&set, x_group, scale, dot, false, true);
+        else
+            end_x_group(&set, x_group, scale, dot, false, false);
+        if (!is_last)
+            continue;
+        if (a->offset != NULL)
+            add_offsets(a, pass, group, first, &set);
+        group++;
+        scale += CT_TILE_ROWS;
     }
 }
 
@@ -429,8 +458,7 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
         struct pass pass = {.t0 = t0, .n_tokens = n, .n_sets = (n + MR - 1) / MR, .begin = -1};
         for (int64_t tile = tile_begin; tile < tile_end; tile++) {
             for (int64_t t = 0; t < n; t++)
-                for (int h = 0; h < 2; h++)
-                    scratch.part[t][h] = scratch.acc[t][h] = _mm256_setzero_ps();
+                scratch.acc[t][0] = scratch.acc[t][1] = _mm256_setzero_ps();
             for (int64_t begin = 0; begin < a->k; begin += KC) {
                 if (pass.begin != begin) {
                     pass.begin = begin;
@@ -439,7 +467,10 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
                 }
                 load_scales(a, tile, begin, pass.end);
                 decoders[bits](a, &lookup, tile, begin, pass.end);
-                multiply_sets(a, &pass);
+                for (int64_t set = 0; set < pass.n_sets; set++) {
+                    const int64_t first = set_begin(&pass, set);
+                    multiply_set(a, &pass, first, (int)(set_begin(&pass, set + 1) - first));
+                }
             }
             for (int64_t t = 0; t < n; t++)
                 ct_store_rows_avx2(a, tile, t0 + t, scratch.acc[t]);
@@ -502,6 +533,21 @@ static bool is_symmetric(const struct ct_linear *a)
     return true;
 }
 
+/* FEW tokens at a time: up to a dozen that is faster than taking tiles through scratch. */
+static void few_at_a_time(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end,
+                          few_fn *run)
+{
+    struct ct_linear part = *a;
+    for (int64_t t = 0; t < a->m; t += FEW) {
+        part.m = min_i64(FEW, a->m - t);
+        part.x_i8.q = a->x_i8.q + t * a->x_i8.ldq;
+        part.x_i8.scale = a->x_i8.scale + t * a->x_i8.n_groups;
+        part.x_i8.sum = a->x_i8.sum + t * a->x_i8.n_groups;
+        part.y = a->y + t * a->ldy;
+        run(&part, tile_begin, tile_end);
+    }
+}
+
 void ct_linear_i8_avx2(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)
 {
     if (tile_begin >= tile_end || a->m == 0)
@@ -510,10 +556,10 @@ void ct_linear_i8_avx2(const struct ct_linear *a, int64_t tile_begin, int64_t ti
     if (bits == 8 && a->n_codebooks == 1 && is_linear8(a))
         bits = CT_LINEAR8;
     bool has_lowest = bits < 8 && memchr(a->codebook_i8, INT8_MIN, (size_t)1 << bits) != NULL;
-    if (a->k == 0 || a->m > FEW || a->n_codebooks > 1 || has_lowest)
+    if (a->k == 0 || a->m > MANY || a->n_codebooks > 1 || has_lowest)
         many_tokens(a, tile_begin, tile_end, bits);
     else if (bits >= 5 && bits <= 8 && is_symmetric(a))
-        few_symmetric[bits](a, tile_begin, tile_end);
+        few_at_a_time(a, tile_begin, tile_end, few_symmetric[bits]);
     else
-        few[bits](a, tile_begin, tile_end);
+        few_at_a_time(a, tile_begin, tile_end, few[bits]);
 }
