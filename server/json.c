@@ -1,5 +1,7 @@
 #include "server/json.h"
 
+#include "engine/base/json_text.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,23 +110,28 @@ static void blame(const char *text, size_t n_bytes, const json_error_t *error,
                   error->text, error->line, error->column);
 }
 
-json_t *ct_json_parse(const char *text, size_t n_bytes, struct ct_refusal *refusal)
+enum ct_status ct_json_parse(const char *text, size_t n_bytes, json_t **out,
+                             struct ct_refusal *refusal)
 {
     struct scan seen;
+    *out = NULL;
     if (scan(text, text + n_bytes, &seen, refusal) != CT_OK)
-        return NULL;
+        return CT_INVALID;
     json_error_t error;
-    json_t *root = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &error);
-    if (root == NULL) {
+    json_t *root = NULL;
+    enum ct_status status = ct_json_load(text, n_bytes, &root, &error);
+    if (status == CT_FORMAT) {
         blame(text, n_bytes, &error, refusal);
-        return NULL;
+        return CT_INVALID;
     }
+    if (status != CT_OK)
+        return status;
     if (!json_is_object(root)) {
-        ct_refuse(refusal, 400, "invalid_json", NULL, "the body must be a JSON object");
         json_decref(root);
-        return NULL;
+        return ct_refuse(refusal, 400, "invalid_json", NULL, "the body must be a JSON object");
     }
-    return root;
+    *out = root;
+    return CT_OK;
 }
 
 void ct_json_quote(const json_t *value, char out[48])

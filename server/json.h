@@ -14,9 +14,10 @@ enum {
     CT_JSON_MAX_VALUES = 200000, /* jansson needs about 50 bytes a value */
 };
 
-/* The root object, to be released with json_decref; or NULL, and refusal (a 400) names the
- * top-level field in which the trouble lies, and its value. */
-json_t *ct_json_parse(const char *text, size_t n_bytes, struct ct_refusal *refusal);
+/* *out: the root object, to be released with json_decref. CT_INVALID, and refusal (a 400) names the
+ * top-level field in which the trouble lies, and its value; CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_json_parse(const char *text, size_t n_bytes, json_t **out,
+                                           struct ct_refusal *refusal);
 
 /* A value as short text for a message: "3", "\"x\"", "null", "[...]"; at most 40 bytes and a NUL.
  */

@@ -1,5 +1,6 @@
 #include "server/openai_request.h"
 
+#include "engine/base/json_text.h"
 #include "server/json.h"
 
 #include <stdint.h>
@@ -275,8 +276,12 @@ static enum ct_status read_neutral(struct ct_openai_reader *reader, const struct
 {
     for (const char *p = field->values; *p != '\0';) {
         size_t n = strcspn(p, "|");
-        json_t *neutral = json_loadb(p, n, JSON_DECODE_ANY, NULL);
-        bool is_equal = neutral != NULL && json_equal((json_t *)value, neutral);
+        json_error_t problem;
+        json_t *neutral = NULL;
+        enum ct_status status = ct_json_load(p, n, &neutral, &problem);
+        if (status != CT_OK)
+            return status;
+        bool is_equal = json_equal((json_t *)value, neutral);
         json_decref(neutral);
         if (is_equal)
             return CT_OK;
@@ -376,11 +381,10 @@ enum ct_status ct_openai_request_read(struct ct_request *request, const char *bo
     const uint64_t seed = request->sampling.seed; /* drawn already */
     request->sampling = model->info->sampling;
     request->sampling.seed = seed;
-    json_t *root = ct_json_parse(body, n_bytes, refusal);
-    if (root == NULL)
-        return CT_INVALID;
-
-    enum ct_status status = check_names(&reader, root, where);
+    json_t *root = NULL;
+    enum ct_status status = ct_json_parse(body, n_bytes, &root, refusal);
+    if (status == CT_OK)
+        status = check_names(&reader, root, where);
     for (int i = 0; i < N_FIELDS && status == CT_OK; i++) {
         const struct field *field = &fields[i];
         const json_t *value = json_object_get(root, field->name);

@@ -1,5 +1,7 @@
 #include "engine/base/json_read.h"
 
+#include "engine/base/json_text.h"
+
 #include <stdbool.h>
 
 /* Walks the brackets and commas outside strings. Text that is not JSON passes or not: jansson
@@ -36,10 +38,11 @@ enum ct_status ct_json_read(const char *text, size_t n_bytes, json_t **out, stru
     enum ct_status status = check_limits(text, n_bytes, err);
     if (status != CT_OK)
         return status;
-    json_t *root = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &problem);
-    if (root == NULL && json_error_code(&problem) == json_error_out_of_memory)
+    json_t *root = NULL;
+    status = ct_json_load(text, n_bytes, &root, &problem);
+    if (status == CT_MEMORY)
         return ct_error_set(err, CT_MEMORY, "no memory for %zu bytes of JSON", n_bytes);
-    if (root == NULL)
+    if (status != CT_OK)
         return ct_error_set(err, CT_FORMAT, "line %d, column %d: %s", problem.line, problem.column,
                             problem.text);
     if (!json_is_object(root)) {

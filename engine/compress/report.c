@@ -1,5 +1,6 @@
 #include "engine/compress/report.h"
 
+#include "engine/base/json_text.h"
 #include "engine/compress/report_kind.h"
 
 #include <jansson.h>
@@ -192,7 +193,7 @@ static json_t *row_json(const struct ct_report_row *row)
     json_t *names = json_pack("{s:s, s:s, s:s, s:i}", "name", row->name, "treatment",
                               treatments[row->treatment], "type_before", ct_dtype_name(row->dtype),
                               "index_bits", row->bits);
-    int failed = json_object_update_missing(names, json);
+    int failed = json_object_update(names, json);
     json_decref(json);
     if (!failed)
         return names;
@@ -215,7 +216,7 @@ char *ct_report_json(const struct ct_report *report)
         failed = json_array_append_new(tensors, row_json(&report->rows[i]));
     json_t *json = json_pack("{s:f, s:o, s:o, s:o}", "seconds", report->seconds, "matrices",
                              total_json(&matrices), "all", total_json(&all), "tensors", tensors);
-    char *text = failed ? NULL : json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    char *text = failed ? NULL : ct_json_dump(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(json);
     return text;
 }

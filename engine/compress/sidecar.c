@@ -1,6 +1,7 @@
 #include "engine/compress/sidecar.h"
 
 #include "engine/base/json_read.h"
+#include "engine/base/json_text.h"
 #include "engine/format/generation_config.h"
 #include "engine/format/gguf.h"
 #include "engine/format/mapping.h"
@@ -31,12 +32,12 @@ static enum ct_status write_text(const struct ct_model_dir *dir, const char *nam
 /* ---- config.json ---- */
 
 enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
-                                       const struct ct_model_dir *dir, const json_t *quantization,
+                                       const struct ct_model_dir *dir, json_t *quantization,
                                        struct ct_error *err)
 {
     char *text = NULL;
     if (ct_model_file_gguf(model) != NULL) {
-        char *quantization_text = json_dumps(quantization, JSON_COMPACT);
+        char *quantization_text = ct_json_dump(quantization, JSON_COMPACT);
         if (quantization_text != NULL)
             text = ct_hf_config_format(ct_model_file_hparams(model), quantization_text);
         free(quantization_text);
@@ -50,8 +51,9 @@ enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
         ct_mapping_deinit(&mapping);
         if (status != CT_OK)
             return status;
-        if (json_object_set_new(config, "quantization_config", json_deep_copy(quantization)) == 0)
-            text = json_dumps(config, JSON_INDENT(2));
+        /* Shared, as json_deep_copy leaves out what it has no memory for. */
+        if (json_object_set(config, "quantization_config", quantization) == 0)
+            text = ct_json_dump(config, JSON_INDENT(2));
         json_decref(config);
     }
     enum ct_status status = write_text(dir, "config.json", text, err);
@@ -111,7 +113,7 @@ static char *format_tokenizer_config(const struct ct_gguf *gguf, const struct ct
     if (!failed && ct_gguf_text(gguf, "tokenizer.chat_template", &chat_template) == CT_OK)
         failed = json_object_set_new(config, "chat_template",
                                      json_stringn(chat_template.data, chat_template.n_bytes));
-    char *text = failed ? NULL : json_dumps(config, JSON_INDENT(2));
+    char *text = failed ? NULL : ct_json_dump(config, JSON_INDENT(2));
     json_decref(config);
     return text;
 }

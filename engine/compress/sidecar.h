@@ -12,7 +12,7 @@
  * CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
                                                      const struct ct_model_dir *dir,
-                                                     const json_t *quantization,
+                                                     json_t *quantization,
                                                      struct ct_error *err);
 
 /* Copies a directory's tokenizer files and generation_config.json, or writes tokenizer.json and tokenizer_config.json from

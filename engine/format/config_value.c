@@ -1,5 +1,6 @@
 #include "engine/format/config_value.h"
 
+#include "engine/base/json_text.h"
 #include "engine/format/gguf.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ struct quoted {
 static struct quoted quote(const json_t *value)
 {
     struct quoted quoted = {"nothing"};
-    char *text = value == NULL ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text = value == NULL ? NULL : ct_json_dump(value, JSON_COMPACT);
     if (text != NULL)
         snprintf(quoted.text, sizeof quoted.text, strlen(text) > 47 ? "%.44s..." : "%s", text);
     free(text);

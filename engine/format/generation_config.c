@@ -1,5 +1,6 @@
 #include "engine/format/generation_config.h"
 
+#include "engine/base/json_text.h"
 #include "engine/format/config_value.h"
 
 #include <inttypes.h>
@@ -167,7 +168,7 @@ char *ct_generation_format(const struct ct_hparams *h)
     if (is_whole && s->top_k != none.top_k)
         is_whole = json_object_set_new(config, "top_k", json_integer(s->top_k)) == 0;
     /* Seven digits: what GGUF's f32 values hold. */
-    char *text = is_whole ? json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(7)) : NULL;
+    char *text = is_whole ? ct_json_dump(config, JSON_INDENT(2) | JSON_REAL_PRECISION(7)) : NULL;
     json_decref(config);
     return text;
 }

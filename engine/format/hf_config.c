@@ -2,6 +2,7 @@
 #include "engine/format/hf_config.h"
 
 #include "engine/base/json_read.h"
+#include "engine/base/json_text.h"
 #include "engine/format/config_value.h"
 #include "engine/format/generation_config.h"
 #include "engine/format/gguf.h"
@@ -340,22 +341,26 @@ char *ct_hf_config_format(const struct ct_hparams *h, const char *quantization)
     char *text = NULL;
     json_t *eos = ct_generation_format_eos(h);
     json_t *config = json_pack(
-        "{s:o*, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:s, s:b, s:b, s:b, s:o}",
-        "_name_or_path", h->name[0] != '\0' ? json_string(h->name) : NULL, "model_type", h->family,
-        "num_hidden_layers", h->n_layers, "hidden_size", h->d_model, "num_attention_heads",
-        h->n_heads, "num_key_value_heads", h->n_kv_heads, "head_dim", h->head_dim,
-        "intermediate_size", h->d_ff, "vocab_size", h->n_vocab, "max_position_embeddings",
-        h->context_tok, "rope_theta", h->rope_theta, "rms_norm_eps", h->norm_eps, "hidden_act",
-        "silu", "tie_word_embeddings", (int)h->has_tied_embeddings, "attention_bias", 0, "mlp_bias",
-        0, "eos_token_id", eos);
+        "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:s, s:b, s:b, s:b, s:o}",
+        "model_type", h->family, "num_hidden_layers", h->n_layers, "hidden_size", h->d_model,
+        "num_attention_heads", h->n_heads, "num_key_value_heads", h->n_kv_heads, "head_dim",
+        h->head_dim, "intermediate_size", h->d_ff, "vocab_size", h->n_vocab,
+        "max_position_embeddings", h->context_tok, "rope_theta", h->rope_theta, "rms_norm_eps",
+        h->norm_eps, "hidden_act", "silu", "tie_word_embeddings", (int)h->has_tied_embeddings,
+        "attention_bias", 0, "mlp_bias", 0, "eos_token_id", eos);
     bool is_whole = config != NULL;
+    if (is_whole && h->name[0] != '\0')
+        is_whole = json_object_set_new(config, "_name_or_path", json_string(h->name)) == 0;
     if (is_whole && h->bos_id >= 0)
         is_whole = json_object_set_new(config, "bos_token_id", json_integer(h->bos_id)) == 0;
-    if (is_whole && quantization != NULL)
-        is_whole = json_object_set_new(config, "quantization_config",
-                                       json_loads(quantization, JSON_REJECT_DUPLICATES, NULL)) == 0;
+    if (is_whole && quantization != NULL) {
+        json_error_t problem;
+        json_t *value = NULL;
+        is_whole = ct_json_load(quantization, strlen(quantization), &value, &problem) == CT_OK &&
+                   json_object_set_new(config, "quantization_config", value) == 0;
+    }
     if (is_whole)
-        text = json_dumps(config, JSON_INDENT(2));
+        text = ct_json_dump(config, JSON_INDENT(2));
     json_decref(config);
     return text;
 }

@@ -1,4 +1,5 @@
 /* Writing safetensors: the header from the declared tensors, then their data as it comes. */
+#include "engine/base/json_text.h"
 #include "engine/base/tensor.h"
 #include "engine/format/name_index.h"
 #include "engine/format/safetensors.h"
@@ -64,7 +65,7 @@ static char *format_header(const struct ct_tensor *tensors, int n_tensors, size_
     for (int i = 0; i < n_tensors; i++)
         if (json_object_set_new(header, tensors[i].name, tensor_entry(&tensors[i], n_data)) != 0)
             goto out;
-    text = json_dumps(header, JSON_COMPACT);
+    text = ct_json_dump(header, JSON_COMPACT);
 out:
     json_decref(header);
     return text;

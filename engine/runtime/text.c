@@ -21,12 +21,15 @@ static void set_token_text(const struct ct_bpe *bpe, int id, char *out, size_t c
 }
 
 /* A template that cannot be used does not keep the model from serving completions: it is a warning,
- * and chat says that there is none. */
-static void parse_template(struct ct_text *text, const char *data, size_t n_bytes)
+ * and chat says that there is none. CT_MEMORY. */
+static enum ct_status parse_template(struct ct_text *text, const char *data, size_t n_bytes,
+                                     struct ct_error *err)
 {
-    struct ct_error err = {0};
-    if (ct_template_parse(data, n_bytes, &text->chat_template, &err) != CT_OK)
-        ct_log(CT_LOG_WARN, "the model's chat template is not used: %s", err.message);
+    enum ct_status status = ct_template_parse(data, n_bytes, &text->chat_template, err);
+    if (status == CT_OK || status == CT_MEMORY)
+        return status;
+    ct_log(CT_LOG_WARN, "the model's chat template is not used: %s", err->message);
+    return CT_OK;
 }
 
 static enum ct_status init_from_gguf(struct ct_text *text, const struct ct_gguf *gguf,
@@ -39,8 +42,8 @@ static enum ct_status init_from_gguf(struct ct_text *text, const struct ct_gguf 
         text->wants_bos = false;
     struct ct_gguf_text source;
     if (ct_gguf_text(gguf, "tokenizer.chat_template", &source) == CT_OK)
-        parse_template(text, source.data, source.n_bytes);
-    return CT_OK;
+        status = parse_template(text, source.data, source.n_bytes, err);
+    return status;
 }
 
 static enum ct_status read_tokenizer_config(struct ct_text *text, const char *dir,
@@ -59,9 +62,9 @@ static enum ct_status read_tokenizer_config(struct ct_text *text, const char *di
     text->wants_bos = json_is_true(json_object_get(config, "add_bos_token"));
     const json_t *source = json_object_get(config, "chat_template");
     if (json_is_string(source))
-        parse_template(text, json_string_value(source), json_string_length(source));
+        status = parse_template(text, json_string_value(source), json_string_length(source), err);
     json_decref(config);
-    return CT_OK;
+    return status;
 }
 
 static enum ct_status init_from_directory(struct ct_text *text, const char *dir,
@@ -78,7 +81,7 @@ static enum ct_status init_from_directory(struct ct_text *text, const char *dir,
         return status;
     status = ct_mapping_init_in(&file, dir, "chat_template.jinja", err);
     if (status == CT_OK)
-        parse_template(text, (const char *)file.data, file.n_bytes);
+        status = parse_template(text, (const char *)file.data, file.n_bytes, err);
     ct_mapping_deinit(&file);
     return status == CT_NOT_FOUND ? CT_OK : status;
 }

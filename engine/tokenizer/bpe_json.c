@@ -5,6 +5,7 @@
  * the reference's is refused by name; what has no part in encoding a text without extra tokens
  * (post_processor) is not looked at. */
 #include "engine/base/json_read.h"
+#include "engine/base/json_text.h"
 #include "engine/tokenizer/bpe_internal.h"
 #include "engine/tokenizer/json_cursor.h"
 
@@ -18,7 +19,7 @@ struct extent {
 
 static enum ct_status unsupported(struct ct_error *err, const char *key, const json_t *value)
 {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    char *text = ct_json_dump(value, JSON_SORT_KEYS);
     ct_error_set(err, CT_UNSUPPORTED, "%s: %.100s", key, text != NULL ? text : "this value");
     free(text);
     return CT_UNSUPPORTED;

@@ -556,7 +556,8 @@ class Alone(unittest.TestCase):
                     self.assertTrue(is_closed(connection))
 
     def test_all_bodies_together_are_bounded(self):
-        with Server("--body-seconds", 3600) as server:
+        patience = ("--head-seconds", 3600, "--body-seconds", 3600, "--write-seconds", 3600)
+        with Server(*patience) as server:
             before = server.resident_bytes()
             body = b'{"model":"tiny","prompt":"hi","user":"' + b"x" * (MAX_BODY - 64) + b'"}'
             raw = request("POST", "/v1/completions", body)
