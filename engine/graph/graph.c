@@ -73,6 +73,17 @@ void ct_graph_node(struct ct_graph *graph, struct ct_node node)
     nodes[graph->n_nodes++] = node;
 }
 
+static bool weights_fit(const struct ct_graph *graph, const struct ct_node *node, int64_t width)
+{
+    for (int i = 0; i < node->n_weights; i++) {
+        const struct ct_slot *weight = &graph->slots[node->weights[i]];
+        const struct ct_slot *bias = &graph->slots[node->biases[i]];
+        if (weight->k != width || (node->has_bias && (bias->n != 0 || bias->k != weight->n)))
+            return false;
+    }
+    return node->n_weights > 0;
+}
+
 static bool fits(const struct ct_graph *graph, const struct ct_node *node)
 {
     const struct ct_heads *heads = &graph->heads;
@@ -88,10 +99,7 @@ static bool fits(const struct ct_graph *graph, const struct ct_node *node)
     case CT_OP_RMSNORM:
         return in->width == out->width && graph->slots[node->weights[0]].k == in->width;
     case CT_OP_LINEAR:
-        for (int i = 0; i < node->n_weights; i++)
-            if (graph->slots[node->weights[i]].k != in->width)
-                return false;
-        return node->n_weights > 0 && n_out == out->width;
+        return weights_fit(graph, node, in->width) && n_out == out->width;
     case CT_OP_ROTATE:
         return node->in == node->out && in->width == qkv;
     case CT_OP_ATTEND:

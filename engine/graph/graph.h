@@ -45,8 +45,10 @@ struct ct_node {
     int out;                          /* value; the same as in for an op in place */
     int weights[CT_MAX_NODE_WEIGHTS]; /* slots */
     int n_weights;
-    int layer;     /* of ATTEND */
-    bool is_added; /* LINEAR: out += (a residual) */
+    int layer;                       /* of ATTEND */
+    bool is_added;                   /* LINEAR: out += (a residual) */
+    bool has_bias;                   /* LINEAR: each weight [n, k] has a bias [n] beside it */
+    int biases[CT_MAX_NODE_WEIGHTS]; /* slots */
 };
 
 /* The sizes that ROTATE and ATTEND share. */

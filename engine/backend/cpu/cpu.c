@@ -100,8 +100,11 @@ static uint64_t cpu_step_bytes(const struct ct_backend *backend, bool has_logits
         bool is_logits = cpu->graph->values[node->out].rows == CT_ROWS_LOGITS;
         if ((is_logits && !has_logits) || node->op == CT_OP_EMBED)
             continue;
-        for (int j = 0; j < node->n_weights; j++)
+        for (int j = 0; j < node->n_weights; j++) {
             n_bytes += cpu->matrices[node->weights[j]].n_bytes;
+            if (node->has_bias)
+                n_bytes += cpu->matrices[node->biases[j]].n_bytes;
+        }
     }
     return n_bytes;
 }

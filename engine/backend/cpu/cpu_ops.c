@@ -373,6 +373,17 @@ static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
         cpu->kernels->linear_f32(&job, begin, end);
 }
 
+/* y[t, r] += bias[r] in the rows of tiles [begin, end) of a weight. */
+static void add_bias(const struct ct_cpu_walk *walk, const struct ct_node *node,
+                     const struct ct_matrix *bias, float *y, int64_t begin, int64_t end)
+{
+    const int64_t ldy = walk->cpu->graph->values[node->out].ld;
+    const int64_t last = end * CT_TILE_ROWS < bias->k ? end * CT_TILE_ROWS : bias->k;
+    for (int64_t t = 0; t < n_rows_of(walk, node->out); t++)
+        for (int64_t r = begin * CT_TILE_ROWS; r < last; r++)
+            y[t * ldy + r] += bias->vector[r];
+}
+
 static int64_t tiles_of(const struct ct_matrix *w)
 {
     return (w->n + CT_TILE_ROWS - 1) / CT_TILE_ROWS;
@@ -456,6 +467,8 @@ static void linear(struct ct_cpu_walk *walk, const struct ct_node *node)
         const int64_t first = begin > 0 ? begin : 0, last = end < n ? end : n;
         if (first < last)
             multiply(walk, node, w, &input, y, first, last);
+        if (first < last && node->has_bias)
+            add_bias(walk, node, &cpu->matrices[node->biases[i]], y, first, last);
         begin -= n;
         end -= n;
         y += w->n;
