@@ -6,6 +6,7 @@
 
 const struct ct_family *const ct_families[] = {
     &ct_family_llama,
+    &ct_family_qwen2,
     NULL,
 };
 

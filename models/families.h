@@ -5,5 +5,6 @@
 #include "engine/graph/family.h"
 
 extern const struct ct_family ct_family_llama;
+extern const struct ct_family ct_family_qwen2;
 
 #endif

@@ -205,7 +205,7 @@ enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hpar
 /* Whatever would change the arithmetic in a way that is not built here. */
 static enum ct_status json_unsupported(const json_t *config, struct ct_error *err)
 {
-    static const char *const must_be_false[] = {"attention_bias", "mlp_bias"};
+    static const char *const must_be_false[] = {"attention_bias", "mlp_bias", "use_sliding_window"};
     for (size_t i = 0; i < sizeof must_be_false / sizeof must_be_false[0]; i++) {
         const json_t *value = ct_config_key(config, must_be_false[i]);
         if (value != NULL && !json_is_false(value))

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The first and last node that touch a value. */
 static void find_life(const struct ct_graph *g, int value, int *first, int *last)
@@ -78,6 +79,29 @@ static void llama_is_planned_without_overlap(void **state)
     ct_graph_deinit(&g);
 }
 
+static void qwen2_has_a_bias_beside_each_of_q_k_and_v(void **state)
+{
+    (void)state;
+    struct ct_hparams hparams = small_llama();
+    struct ct_graph g;
+    struct ct_error err;
+    hparams.has_tied_embeddings = false;
+    ct_graph_init(&g);
+    assert_int_equal(ct_family_qwen2.build(&hparams, &g, &err), CT_OK);
+    assert_int_equal(g.n_slots, 1 + 3 * (9 + 3) + 1 + 1);
+    int n_biases = 0;
+    for (int i = 0; i < g.n_nodes; i++)
+        for (int j = 0; g.nodes[i].has_bias && j < g.nodes[i].n_weights; j++, n_biases++) {
+            const struct ct_slot *weight = &g.slots[g.nodes[i].weights[j]];
+            const struct ct_slot *bias = &g.slots[g.nodes[i].biases[j]];
+            const size_t n_stem = strlen(bias->name) - strlen("bias");
+            assert_string_equal(bias->name + n_stem, "bias");
+            assert_memory_equal(bias->name, weight->name, n_stem);
+        }
+    assert_int_equal(n_biases, 3 * 3);
+    ct_graph_deinit(&g);
+}
+
 static void random_chains_are_planned_without_overlap(void **state)
 {
     (void)state;
@@ -106,18 +130,40 @@ static void a_misfit_names_its_node(void **state)
     ct_graph_init(&g);
     int in = ct_graph_value(&g, 64, CT_ROWS_TOKENS), out = ct_graph_value(&g, 32, CT_ROWS_TOKENS);
     int w = ct_graph_slot(&g, 33, 64, "w%d", 1);
-    ct_graph_node(&g, (struct ct_node){CT_OP_LINEAR, in, out, {w}, 1, 0, false});
+    ct_graph_node(
+        &g,
+        (struct ct_node){.op = CT_OP_LINEAR, .in = in, .out = out, .weights = {w}, .n_weights = 1});
     assert_int_equal(ct_graph_check(&g, &err), CT_INTERNAL);
     assert_string_equal(err.message, "graph node 0 (LINEAR): sizes do not fit");
     ct_graph_deinit(&g);
+}
+
+static void a_bias_of_another_length_is_a_misfit(void **state)
+{
+    (void)state;
+    for (int k = 31; k <= 33; k++) {
+        struct ct_graph g;
+        struct ct_error err;
+        ct_graph_init(&g);
+        struct ct_node node = {.op = CT_OP_LINEAR, .n_weights = 1, .has_bias = true};
+        node.in = ct_graph_value(&g, 64, CT_ROWS_TOKENS);
+        node.out = ct_graph_value(&g, 32, CT_ROWS_TOKENS);
+        node.weights[0] = ct_graph_slot(&g, 32, 64, "w");
+        node.biases[0] = ct_graph_slot(&g, 0, k, "b");
+        ct_graph_node(&g, node);
+        assert_int_equal(ct_graph_check(&g, &err), k == 32 ? CT_OK : CT_INTERNAL);
+        ct_graph_deinit(&g);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_is_planned_without_overlap),
+        cmocka_unit_test(qwen2_has_a_bias_beside_each_of_q_k_and_v),
         cmocka_unit_test(random_chains_are_planned_without_overlap),
         cmocka_unit_test(a_misfit_names_its_node),
+        cmocka_unit_test(a_bias_of_another_length_is_a_misfit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
