@@ -1,85 +1,127 @@
 #include "cli/calibrate.h"
 
 #include "cli/cli.h"
-#include "engine/base/arena.h"
-#include "engine/engine.h"
+#include "engine/runtime/layerwise.h"
+#include "engine/runtime/text.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum { WINDOW_TOK = 512 };
+enum { CHUNK_ROWS = 512 }; /* added to a Hessian at once */
+
+/* What a text does not show counts like this share of what it shows on average. */
+static const double damping = 0.01;
 
 struct ct_calibration {
-    struct ct_engine *engine;
-    struct ct_arena arena; /* what was asked for */
+    struct ct_calibrator calibrator;
+    struct ct_layerwise *run;
+    struct ct_pool *pool;
+    /* Of the product in front of which the run stands: */
+    int place; /* -1: none yet */
+    bool is_known;
+    struct ct_hessian hessian;
+    float *importance; /* [k] */
 };
 
-/* Each window is a session of its own. Logits are asked for too: the vocabulary's matrix has
- * inputs. */
-static enum ct_status run_window(struct ct_engine *engine, const int32_t *ids, int n,
-                                 struct ct_error *err)
+static int find_place(void *context, const char *name)
 {
-    struct ct_session *session = NULL;
-    enum ct_status status = ct_session_open(engine, n, &session);
-    if (status != CT_OK)
-        return ct_error_set(err, status, "a session of %d tokens: %s", n, ct_status_text(status));
-    const int max_logits = ct_engine_info(engine)->max_step_logits;
-    struct ct_slice slice = {.session = session,
-                             .tokens = ids,
-                             .n_tokens = n,
-                             .n_logits = n < max_logits ? n : max_logits};
-    status = ct_engine_step(engine, &slice, 1, err);
-    ct_session_close(session);
-    return status;
+    const struct ct_calibration *calibration = context;
+    return ct_layerwise_place(calibration->run, name);
 }
 
-static enum ct_status run(struct ct_calibration *calibration, const char *text,
-                          struct ct_progress *progress, const volatile sig_atomic_t *is_cancelled,
-                          struct ct_error *err)
+/* The Hessian of the next product's input, factored, and the importance of its features: their mean
+ * squares, with the mean 1. */
+static enum ct_status look_at_input(struct ct_calibration *calibration, int64_t k)
 {
-    int32_t *ids = NULL;
-    size_t n_ids = 0;
-    enum ct_status status = ct_cli_read_tokens(calibration->engine, text, &ids, &n_ids, err);
-    if (status == CT_OK && n_ids == 0)
-        status = ct_error_set(err, CT_INVALID, "--calibrate %s: the text is empty", text);
-    if (status == CT_OK && (status = ct_engine_observe(calibration->engine)) != CT_OK)
-        ct_error_set(err, status, "no memory to calibrate");
-    if (n_ids > CT_CALIBRATION_TOK)
-        n_ids = CT_CALIBRATION_TOK;
-    const int context = ct_engine_info(calibration->engine)->context_tok;
-    for (size_t i = 0; status == CT_OK && i < n_ids;) {
-        const size_t left = n_ids - i;
-        const int n = left < (size_t)context ? (int)left : context;
-        if (*is_cancelled)
-            status = ct_error_set(err, CT_CANCELLED, "cancelled while calibrating");
-        else
-            status = run_window(calibration->engine, ids + i, n, err);
-        i += (size_t)n;
-        ct_progress_update(progress, "calibration", (double)i / (double)n_ids);
+    struct ct_hessian *h = &calibration->hessian;
+    int64_t n_rows;
+    const float *x = ct_layerwise_input(calibration->run, &n_rows);
+    ct_hessian_deinit(h);
+    free(calibration->importance);
+    calibration->importance = malloc((size_t)k * sizeof *calibration->importance);
+    enum ct_status status = ct_hessian_init(h, k);
+    if (calibration->importance == NULL)
+        status = CT_MEMORY;
+    for (int64_t t = 0; t < n_rows && status == CT_OK; t += CHUNK_ROWS) {
+        const int64_t n_left = n_rows - t;
+        status = ct_hessian_add(h, calibration->pool, x + t * k, k,
+                                n_left < CHUNK_ROWS ? n_left : CHUNK_ROWS);
     }
-    free(ids);
+    if (status != CT_OK)
+        return status;
+    calibration->is_known = ct_hessian_finish(h);
+    if (!calibration->is_known)
+        return CT_OK;
+    double sum = 0;
+    for (int64_t j = 0; j < k; j++)
+        sum += h->diagonal[j];
+    for (int64_t j = 0; j < k; j++)
+        calibration->importance[j] = (float)(h->diagonal[j] * (double)k / sum + damping);
+    return ct_hessian_factor(h, calibration->pool, damping);
+}
+
+static enum ct_status calibrate(void *context, const char *name, struct ct_source *matrix,
+                                struct ct_error *err)
+{
+    struct ct_calibration *calibration = context;
+    const int place = ct_layerwise_place(calibration->run, name);
+    if (place != calibration->place) {
+        enum ct_status status = ct_layerwise_seek(calibration->run, place, err);
+        if (status != CT_OK)
+            return status;
+        status = look_at_input(calibration, matrix->weight->tensor.shape[1]);
+        if (status != CT_OK)
+            return ct_error_set(err, status, "%s: no memory to calibrate it", name);
+        calibration->place = place;
+    }
+    matrix->decoded = ct_layerwise_weight(calibration->run, name);
+    if (calibration->is_known) {
+        matrix->importance = calibration->importance;
+        matrix->hessian = &calibration->hessian;
+    }
+    return CT_OK;
+}
+
+static enum ct_status read_tokens(const struct ct_model_file *model, const char *path,
+                                  int32_t **ids, size_t *n_ids, struct ct_error *err)
+{
+    struct ct_text text;
+    char *bytes = NULL;
+    size_t n_bytes = 0;
+    enum ct_status status = ct_text_init(&text, model, err);
+    if (status != CT_OK)
+        return status;
+    status = ct_cli_read_file(path, &bytes, &n_bytes, err);
+    if (status == CT_OK && (*ids = malloc((n_bytes + 2) * sizeof **ids)) == NULL)
+        status = ct_error_set(err, CT_MEMORY, "no memory for the tokens of %zu bytes", n_bytes);
+    if (status == CT_OK &&
+        (status = ct_text_tokenize(&text, bytes, n_bytes, true, *ids, n_bytes + 2, n_ids)) != CT_OK)
+        ct_error_set(err, status, "%s: %s", path, ct_status_text(status));
+    if (status == CT_OK && *n_ids == 0)
+        status = ct_error_set(err, CT_INVALID, "--calibrate %s: the text is empty", path);
+    free(bytes);
+    ct_text_deinit(&text);
     return status;
 }
 
-enum ct_status ct_calibration_open(const char *path, const char *text, int n_threads,
-                                   struct ct_progress *progress,
-                                   const volatile sig_atomic_t *is_cancelled,
-                                   struct ct_calibration **out, struct ct_error *err)
+enum ct_status ct_calibration_open(const struct ct_model_file *model, const char *text,
+                                   struct ct_pool *pool, struct ct_calibration **out,
+                                   struct ct_error *err)
 {
     *out = NULL;
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
     struct ct_calibration *calibration = calloc(1, sizeof *calibration);
     if (calibration == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory to calibrate");
-    ct_arena_init(&calibration->arena);
-    const struct ct_engine_options options = {.n_threads = n_threads,
-                                              .context_tok = WINDOW_TOK,
-                                              .max_sessions = 1,
-                                              .max_step_tok = WINDOW_TOK,
-                                              .max_step_logits = WINDOW_TOK / 4,
-                                              .activations = CT_ACTIVATIONS_FLOAT};
-    enum ct_status status = ct_engine_open(path, &options, &calibration->engine, err);
+    calibration->calibrator = (struct ct_calibrator){find_place, calibrate, calibration};
+    calibration->pool = pool;
+    calibration->place = -1;
+    enum ct_status status = read_tokens(model, text, &ids, &n_ids, err);
     if (status == CT_OK)
-        status = run(calibration, text, progress, is_cancelled, err);
+        status = ct_layerwise_open(model, ids,
+                                   n_ids < CT_CALIBRATION_TOK ? (int64_t)n_ids : CT_CALIBRATION_TOK,
+                                   ct_pool_n_workers(pool), &calibration->run, err);
+    free(ids);
     if (status != CT_OK) {
         ct_calibration_close(calibration);
         return status;
@@ -92,16 +134,13 @@ void ct_calibration_close(struct ct_calibration *calibration)
 {
     if (calibration == NULL)
         return;
-    ct_engine_close(calibration->engine);
-    ct_arena_deinit(&calibration->arena);
+    ct_layerwise_close(calibration->run);
+    ct_hessian_deinit(&calibration->hessian);
+    free(calibration->importance);
     free(calibration);
 }
 
-const float *ct_calibration_importance(void *context, const char *name, int64_t k)
+const struct ct_calibrator *ct_calibration_calibrator(const struct ct_calibration *calibration)
 {
-    struct ct_calibration *calibration = context;
-    float *squares = ct_arena_alloc(&calibration->arena, (size_t)k * sizeof *squares);
-    if (squares == NULL || ct_engine_input_squares(calibration->engine, name, squares, k) != CT_OK)
-        return NULL;
-    return squares;
+    return &calibration->calibrator;
 }

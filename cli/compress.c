@@ -170,17 +170,14 @@ static enum ct_status compress(const struct settings *s, struct ct_recipe *recip
         return ct_error_set(err, CT_IO, "--report %s: %s", s->report_dir, strerror(errno));
     struct ct_calibration *calibration = NULL;
     ct_progress_init(&progress, s->is_quiet);
-    enum ct_status status = CT_OK;
-    if (s->calibration_text != NULL) {
-        status = ct_calibration_open(in, s->calibration_text, n_threads, &progress, &is_cancelled,
-                                     &calibration, err);
-        recipe->importance = ct_calibration_importance;
-        recipe->importance_context = calibration;
-    }
-    if (status == CT_OK)
-        status = ct_model_file_open(in, ct_family_gguf_names(), &model, err);
+    enum ct_status status = ct_model_file_open(in, ct_family_gguf_names(), &model, err);
     if (status == CT_OK && (status = ct_pool_open(n_threads, &pool)) != CT_OK)
         ct_error_set(err, status, "cannot start %d threads", n_threads);
+    if (status == CT_OK && s->calibration_text != NULL) {
+        status = ct_calibration_open(model, s->calibration_text, pool, &calibration, err);
+        if (status == CT_OK)
+            recipe->calibrator = ct_calibration_calibrator(calibration);
+    }
     if (status == CT_OK) {
         recipe->progress = on_progress;
         recipe->progress_context = &progress;
@@ -223,9 +220,9 @@ static const struct ct_option options[] = {
      "the blocks' own scales and offsets. Other matrices are clustered.",
      CT_OPTION_FLAG, &settings.keeps_blocks, 0, 0, NULL},
     {"calibrate", "FILE",
-     "Run the model over this text first (its first 8192 tokens) and weigh errors by the mean "
-     "square "
-     "of each input feature there.",
+     "Run the model over this text (its first 8192 tokens) and fit each matrix to the inputs that "
+     "it "
+     "sees there, feeding its errors back.",
      CT_OPTION_TEXT, &settings.calibration_text, 0, 0, NULL},
     {"kmeans", "METHOD",
      "lloyd iterates from a good start; exact finds the best clusters by dynamic programming. auto "

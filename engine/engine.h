@@ -143,17 +143,6 @@ struct ct_slice {
 CT_MUST_CHECK enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
                                             int n_slices, struct ct_error *err);
 
-/* ---- calibration ---- */
-
-/* From now on, steps also sum the squares of each matrix's input features (once an engine). CT_MEMORY.
- */
-CT_MUST_CHECK enum ct_status ct_engine_observe(struct ct_engine *engine);
-
-/* The mean square of each input feature of the matrix with this Hugging Face name: writes [k] values to
- * out. CT_NOT_FOUND: no matrix of this name has run; CT_INVALID: it has not k input features. */
-CT_MUST_CHECK enum ct_status ct_engine_input_squares(const struct ct_engine *engine,
-                                                     const char *name, float *out, int64_t k);
-
 /* ---- sampling ---- */
 
 struct ct_sampler;

@@ -55,21 +55,17 @@ struct ct_backend {
 struct ct_backend_ops {
     /* "cpu-avx2": what an answer calls it. */
     const char *(*name)(const struct ct_backend *backend);
-    /* Runs the whole graph over the batch. Allocates nothing. */
-    void (*run)(struct ct_backend *backend, const struct ct_batch *batch);
-    /* Where the last node's output is after run: [n_logits, V], row stride *ld floats. */
-    const float *(*output)(const struct ct_backend *backend, int64_t *ld);
+    /* Runs nodes [begin, end) over the batch: a step runs all. A later part of the graph reads the
+     * values that an earlier part, or the caller, left in their places. Allocates nothing. */
+    void (*run)(struct ct_backend *backend, const struct ct_batch *batch, int begin, int end);
+    /* A value's place: row stride *ld floats. What is there lives as long as plan.c says. */
+    float *(*value)(const struct ct_backend *backend, int value, int64_t *ld);
     /* Counts of one row at a position: its multiply-accumulates, activations and own KV, with the
      * vocabulary's matrix where its logits are wanted. ns and pj stay 0. */
     void (*row_cost)(const struct ct_backend *backend, int position, bool has_logits,
                      struct ct_cost *cost);
     /* Weight bytes that a step reads once, whatever its rows. */
     uint64_t (*step_bytes)(const struct ct_backend *backend, bool has_logits);
-    /* From now on, sums the squares of each LINEAR's input features over all rows that run.
-     * CT_MEMORY. */
-    enum ct_status (*observe)(struct ct_backend *backend);
-    /* Those sums for the node that reads slot: [k], or NULL; *n_rows rows were summed. */
-    const double *(*observed)(const struct ct_backend *backend, int slot, int64_t *n_rows);
     void (*close)(struct ct_backend *backend);
 };
 

@@ -16,8 +16,9 @@ enum {
 #define F16_MAX 65504.0f
 
 /* Ascending; by insertion, as most codebooks are in order. */
-static void sort_codes(struct ct_coder *coder, const float *codes, float *sorted)
+static void sort_codes(struct ct_coder *coder, const float *codes)
 {
+    float *sorted = coder->code;
     for (int i = 0; i < coder->n_clusters; i++) {
         int at = i;
         for (; at > 0 && sorted[at - 1] > codes[i]; at--) {
@@ -31,10 +32,10 @@ static void sort_codes(struct ct_coder *coder, const float *codes, float *sorted
 
 void ct_coder_init(struct ct_coder *coder, const float *codes, int n_clusters, float unit)
 {
-    float code[CT_MAX_CLUSTERS];
+    const float *code = coder->code;
     coder->n_clusters = n_clusters;
     coder->unit = unit;
-    sort_codes(coder, codes, code);
+    sort_codes(coder, codes);
     for (int i = 0; i + 1 < n_clusters; i++)
         coder->boundary[i] = 0.5f * (code[i] + code[i + 1]);
     coder->boundary[n_clusters - 1] = INFINITY;
@@ -53,7 +54,7 @@ void ct_coder_init(struct ct_coder *coder, const float *codes, int n_clusters, f
     }
 }
 
-static inline int nearest(const struct ct_coder *coder, float u)
+int ct_coder_nearest(const struct ct_coder *coder, float u)
 {
     float at = (u - coder->low) * coder->cells_per_unit;
     at = at > 0 ? at : 0;
@@ -99,7 +100,7 @@ void ct_coder_assign(const struct ct_coder *coder, const float *w, int n, struct
     float scale = ct_f16_to_f32(fit.scale), offset = ct_f16_to_f32(fit.offset);
     float inverse = scale != 0 ? 1 / scale : 0;
     for (int j = 0; j < n; j++)
-        index[j] = coder->index[nearest(coder, (w[j] - offset) * inverse)];
+        index[j] = coder->index[ct_coder_nearest(coder, (w[j] - offset) * inverse)];
 }
 
 /* Weighted sums over a group: of 1, w and w^2, which its fits share, and of the centroids chosen.

@@ -25,7 +25,8 @@ enum { CT_CODER_CELLS = 4096 };
 struct ct_coder {
     int n_clusters;
     float unit;                      /* the codebook's end: where an extreme starts (127 or 1) */
-    uint8_t index[CT_MAX_CLUSTERS];  /* of centroid i of the ascending order in the codebook */
+    float code[CT_MAX_CLUSTERS];     /* ascending */
+    uint8_t index[CT_MAX_CLUSTERS];  /* of code[i] in the codebook */
     float boundary[CT_MAX_CLUSTERS]; /* boundary[i]: where centroid i ends; the last is infinite */
     float low, cells_per_unit; /* cells divide what lies between the first and the last boundary */
     float cell_code[CT_CODER_CELLS]; /* the centroid nearest to the cell's middle */
@@ -47,6 +48,9 @@ struct ct_fit ct_fit_start(const float *w, int n, bool has_offset, float unit);
 /* The best fit found for this codebook. h: the importance of each weight [n], or NULL for 1. */
 struct ct_fit ct_coder_fit(const struct ct_coder *coder, const float *w, const float *h, int n,
                            bool has_offset);
+
+/* The nearest centroid: its place in the ascending order. */
+int ct_coder_nearest(const struct ct_coder *coder, float u);
 
 /* The nearest centroids under a fit. index: [n]. */
 void ct_coder_assign(const struct ct_coder *coder, const float *w, int n, struct ct_fit fit,

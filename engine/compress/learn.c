@@ -13,14 +13,14 @@ enum {
 static const double value_range = 1.5;
 
 /* The row's values as K-means sees them, and their weights. */
-static void normalise_row(const struct ct_pass *pass, struct ct_worker *worker)
+static void normalise_row(const struct ct_pass *pass, struct ct_worker *worker, const float *row)
 {
     const struct ct_quantize *options = &pass->quantizer->options;
     bool is_unscaled = ct_is_unscaled(options);
     for (int64_t q = 0; q < ct_plan_groups(pass->plan); q++) {
         int64_t begin = q * pass->plan->group;
         int n = ct_plan_group_length(pass->plan, q);
-        const float *w = worker->w + begin;
+        const float *w = row + begin;
         const float *importance = ct_matrix_importance(pass->matrix, begin);
         float scale = 1, offset = 0;
         if (!is_unscaled) {
@@ -78,8 +78,8 @@ static enum ct_status solve_codebook(const struct ct_quantize *options,
     return status;
 }
 
-enum ct_status ct_worker_learn(struct ct_worker *worker, const struct ct_pass *pass, double extreme,
-                               struct ct_codebook *codebook)
+enum ct_status ct_worker_learn(struct ct_worker *worker, const struct ct_pass *pass, const float *w,
+                               double extreme, struct ct_codebook *codebook)
 {
     const struct ct_quantize *options = &pass->quantizer->options;
     bool is_unscaled = ct_is_unscaled(options);
@@ -88,7 +88,7 @@ enum ct_status ct_worker_learn(struct ct_worker *worker, const struct ct_pass *p
     int n_rounds = is_unscaled ? 1 : 1 + N_REFITS;
     for (int i = 0; i < n_rounds; i++) {
         round.coder = i == 0 ? NULL : &worker->coder;
-        normalise_row(&round, worker);
+        normalise_row(&round, worker, w);
         ct_points_from_values(&worker->points, worker->value, worker->weight, (int)pass->plan->k,
                               -range, range, worker->keys);
         enum ct_status status = solve_codebook(options, &worker->points, i > 0 && i + 1 < n_rounds,
@@ -109,7 +109,8 @@ static void run_extremes(void *context, int i, int n_workers)
     int64_t begin, end;
     ct_pool_share(pass->plan->n, 1, i, n_workers, &begin, &end);
     for (int64_t row = begin; row < end; row++)
-        worker->extreme = fmax(worker->extreme, ct_worker_read(worker, pass->matrix, row));
+        worker->extreme =
+            fmax(worker->extreme, ct_worker_read(worker, pass->matrix, row, worker->w));
 }
 
 static void run_histogram(void *context, int i, int n_workers)
@@ -120,8 +121,8 @@ static void run_histogram(void *context, int i, int n_workers)
     int64_t begin, end;
     ct_pool_share(pass->plan->n, 1, i, n_workers, &begin, &end);
     for (int64_t row = begin; row < end; row++) {
-        ct_worker_read(worker, pass->matrix, row);
-        normalise_row(pass, worker);
+        ct_worker_read(worker, pass->matrix, row, worker->w);
+        normalise_row(pass, worker, worker->w);
         for (int64_t j = 0; j < pass->plan->k; j++) {
             float value = is_symmetric ? fabsf(worker->value[j]) : worker->value[j];
             ct_histogram_add(&worker->histogram, value, worker->weight[j]);

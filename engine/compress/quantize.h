@@ -9,12 +9,16 @@
  * squared error of the weights themselves. Matrices are never held as floats: every pass reads rows
  * anew, a few at a time for each worker. Results do not depend on the number of workers.
  *
+ * With a Hessian (hessian.h) encoding feeds errors back, so that what is minimised is the error of
+ * the outputs.
+ *
  * One thread owns a quantizer; it spreads the work over the pool. Clustering study, section III-B.
  */
 #ifndef CT_COMPRESS_QUANTIZE_H
 #define CT_COMPRESS_QUANTIZE_H
 
 #include "engine/base/pool.h"
+#include "engine/compress/hessian.h"
 #include "engine/compress/kmeans.h"
 #include "engine/format/clustered.h"
 #include "engine/format/model_file.h"
@@ -46,8 +50,10 @@ struct ct_quantize {
 
 /* A matrix to cluster; the caller keeps what it points to. */
 struct ct_source {
-    const struct ct_weight *weight; /* [n, k], dense or of blocks */
-    const float *importance;        /* [k] >= 0, of each input feature; NULL: all alike */
+    const struct ct_weight *weight;   /* [n, k], dense or of blocks */
+    const float *importance;          /* [k] >= 0, of each input feature; NULL: all alike */
+    const struct ct_hessian *hessian; /* factored: errors are fed back; or NULL */
+    float *decoded;                   /* out: [n, k] as readers will see it; or NULL */
 };
 
 /* Centroids, and the scale that all rows share where groups have none of their own.

@@ -6,12 +6,15 @@
 #include "engine/compress/histogram.h"
 #include "engine/compress/quantize.h"
 
-/* What one worker needs. Row-long arrays: [max_k]. */
+/* What one worker needs. Row-long arrays: [stride], max_k padded to 64. */
 struct ct_worker {
-    float *w;                 /* a row */
-    float *value, *weight;    /* the row normalised, and its weights in K-means (rows' codebooks) */
-    uint8_t *index;           /* [16, max_k padded] */
-    uint16_t *scale, *offset; /* of the groups of a row */
+    int64_t stride;
+    float *w;                 /* [16, stride]: rows of a tile */
+    float *value, *weight;    /* a row normalised, and its weights in K-means (rows' codebooks) */
+    float *target, *error;    /* [16, stride]: for feedback.c */
+    uint8_t *index;           /* [16, stride] */
+    struct ct_fit *fits;      /* [groups, 16] */
+    uint16_t *scale, *offset; /* of the groups of a kept row */
     struct ct_histogram histogram;
     struct ct_points points;   /* of a row; worker 0: of the histogram */
     struct ct_point_key *keys; /* [2 max_k] */
@@ -54,9 +57,10 @@ int ct_plan_group_length(const struct ct_plan *plan, int64_t group);
 /* The importance of the columns from `column` on, or NULL. */
 const float *ct_matrix_importance(const struct ct_source *matrix, int64_t column);
 
-/* Reads a row into worker->w; notes in worker->bad_row when it holds a NaN or an infinity. Returns
- * the largest |w|. */
-double ct_worker_read(struct ct_worker *worker, const struct ct_source *matrix, int64_t row);
+/* Reads a row into w; notes in worker->bad_row when it holds a NaN or an infinity. Returns the
+ * largest |w|. */
+double ct_worker_read(struct ct_worker *worker, const struct ct_source *matrix, int64_t row,
+                      float *w);
 
 /* Reports n_weights; see ct_quantize. */
 CT_MUST_CHECK enum ct_status ct_quantizer_progress(const struct ct_quantizer *quantizer,
@@ -69,9 +73,17 @@ void ct_workers_reset(struct ct_quantizer *quantizer);
 CT_MUST_CHECK enum ct_status ct_workers_check(const struct ct_quantizer *quantizer,
                                               const struct ct_source *matrix, struct ct_error *err);
 
-/* A row's own codebook, and worker->coder for it. worker->w holds the row, whose largest |w| is
- * extreme. CT_MEMORY. */
+/* The codebook of row w itself, whose largest |w| is extreme, and worker->coder for it. CT_MEMORY.
+ */
 CT_MUST_CHECK enum ct_status ct_worker_learn(struct ct_worker *worker, const struct ct_pass *pass,
-                                             double extreme, struct ct_codebook *codebook);
+                                             const float *w, double extreme,
+                                             struct ct_codebook *codebook);
+
+/* Codes rows [first, first + n_rows) of worker->w with error feedback: fills in their indices and
+ * fits. pass has a Hessian; shared is the fit of all groups where they have none of their own, or
+ * NULL. */
+void ct_worker_feed_back(struct ct_worker *worker, const struct ct_pass *pass,
+                         const struct ct_coder *coder, const struct ct_fit *shared, int first,
+                         int n_rows);
 
 #endif

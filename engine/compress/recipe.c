@@ -11,15 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Calibration speaks of the texts it saw: no feature counts for nothing (1 % of the mean, the
- * damping that second-order methods use). */
-static const double min_importance = 0.01;
-
 struct item {
     const struct ct_weight *weight;
     enum ct_treatment treatment;
     struct ct_plan plan; /* not of a copied tensor */
-    float *importance;   /* [k] with the mean 1 + min_importance, or NULL */
+    int place;           /* the calibrator's, or -1 */
     struct ct_report_row *row;
 };
 
@@ -28,7 +24,6 @@ struct run {
     const struct ct_model_file *model;
     struct ct_quantizer *quantizer;
     struct ct_parts parts;
-    struct ct_arena arena; /* importances */
     struct item *items;
     int n_items;
     int64_t n_weights, n_done; /* weights times passes */
@@ -58,46 +53,30 @@ static enum ct_dtype copied_dtype(const struct ct_tensor *tensor)
     return ct_dtype_safetensors_name(tensor->dtype) != NULL ? tensor->dtype : CT_DTYPE_F32;
 }
 
-static enum ct_status add_importance(struct run *run, struct item *item)
-{
-    const struct ct_tensor *tensor = &item->weight->tensor;
-    int64_t k = tensor->shape[1];
-    const float *given =
-        run->recipe->importance == NULL
-            ? NULL
-            : run->recipe->importance(run->recipe->importance_context, tensor->name, k);
-    double sum = 0;
-    for (int64_t j = 0; j < k && given != NULL; j++)
-        sum += given[j];
-    if (!(sum > 0))
-        return CT_OK;
-    item->importance = ct_arena_alloc(&run->arena, (size_t)k * sizeof *item->importance);
-    if (item->importance == NULL)
-        return CT_MEMORY;
-    for (int64_t j = 0; j < k; j++)
-        item->importance[j] = (float)(given[j] * (double)k / sum + min_importance);
-    return CT_OK;
-}
-
-static enum ct_status add_item(struct run *run, const struct ct_weight *weight)
+static void add_item(struct run *run, const struct ct_weight *weight)
 {
     const struct ct_recipe *recipe = run->recipe;
+    const struct ct_calibrator *calibrator = recipe->calibrator;
     struct item *item = &run->items[run->n_items++];
-    *item = (struct item){.weight = weight};
+    *item = (struct item){.weight = weight, .place = -1};
+    if (calibrator != NULL)
+        item->place = calibrator->place(calibrator->context, weight->tensor.name);
     if (!is_clusterable(&weight->tensor))
-        return CT_OK;
+        return;
     bool is_kept = recipe->keeps_blocks && ct_can_keep(weight);
     item->treatment = is_kept ? CT_KEPT : CT_CLUSTERED;
     item->plan = is_kept ? ct_plan_kept(weight) : ct_plan_matrix(&recipe->quantize, weight);
     run->n_weights +=
         item->plan.n * item->plan.k * (is_kept ? 1 : ct_quantize_passes(&recipe->quantize));
-    return is_kept ? CT_OK : add_importance(run, item);
 }
 
-/* Layer 2 before layer 10: the file is laid out as a step reads it. */
+/* Layer 2 before layer 10: the file is laid out as a step reads it, more or less, and exactly where
+ * a calibrator knows. */
 static int compare_items(const void *a, const void *b)
 {
     const struct item *x = a, *y = b;
+    if (x->place != y->place)
+        return x->place < y->place ? -1 : 1;
     return strverscmp(x->weight->tensor.name, y->weight->tensor.name);
 }
 
@@ -106,17 +85,18 @@ static enum ct_status add_items(struct run *run, struct ct_error *err)
     const struct ct_hparams *hparams = ct_model_file_hparams(run->model);
     int n = ct_model_file_n_weights(run->model);
     run->items = calloc((size_t)n, sizeof *run->items);
-    enum ct_status status = run->items == NULL ? CT_MEMORY : CT_OK;
-    for (int i = 0; i < n && status == CT_OK; i++) {
+    if (run->items == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for %d tensors", n);
+    for (int i = 0; i < n; i++) {
         const struct ct_weight *weight = ct_model_file_weight(run->model, i);
         /* Tied embeddings are stored once, also where a file has them twice. */
         if (hparams->has_tied_embeddings && strcmp(weight->tensor.name, "lm_head.weight") == 0)
             continue;
-        status = add_item(run, weight);
+        add_item(run, weight);
     }
     if (run->n_items > 0)
         qsort(run->items, (size_t)run->n_items, sizeof *run->items, compare_items);
-    return status == CT_OK ? CT_OK : ct_error_set(err, status, "no memory for %d tensors", n);
+    return CT_OK;
 }
 
 /* ---- the file's parts ---- */
@@ -224,17 +204,17 @@ static enum ct_status write_part(struct run *run, const void *data, size_t n_byt
 }
 
 static enum ct_status write_matrix(struct run *run, struct item *item,
+                                   const struct ct_source *matrix,
                                    const struct ct_codebook *codebook, struct ct_error *err)
 {
     const struct ct_plan *plan = &item->plan;
-    struct ct_source matrix = {item->weight, item->importance};
     struct ct_clustered view = ct_plan_view(plan);
     size_t n_centroids = (size_t)plan->n_codebooks << plan->bits;
     size_t scale_bytes = ct_clustered_scale_bytes(&view);
     struct ct_encoded encoded = {0};
     enum ct_status status = ct_parts_begin(&run->parts, err);
     if (status == CT_OK)
-        status = ct_quantizer_encode(run->quantizer, plan, &matrix, codebook, &encoded, write_index,
+        status = ct_quantizer_encode(run->quantizer, plan, matrix, codebook, &encoded, write_index,
                                      run, err);
     if (status == CT_OK)
         status = write_part(run, encoded.codebook_i8, n_centroids, err);
@@ -276,7 +256,8 @@ static enum ct_status write_copy(struct run *run, struct item *item, struct ct_e
     return status;
 }
 
-/* The codebook of the whole model, from all matrices that are clustered. */
+/* The codebook of the whole model, from all matrices that are clustered. Their inputs are not known
+ * so early. */
 static enum ct_status learn_model(struct run *run, struct ct_codebook *codebook,
                                   struct ct_report *report, struct ct_error *err)
 {
@@ -287,7 +268,7 @@ static enum ct_status learn_model(struct run *run, struct ct_codebook *codebook,
     int n = 0;
     for (int i = 0; i < run->n_items; i++)
         if (run->items[i].treatment == CT_CLUSTERED)
-            matrices[n++] = (struct ct_source){run->items[i].weight, run->items[i].importance};
+            matrices[n++] = (struct ct_source){.weight = run->items[i].weight};
     run->name = "the codebook";
     enum ct_status status = ct_quantizer_learn(run->quantizer, matrices, n, codebook, err);
     free(matrices);
@@ -299,9 +280,28 @@ static enum ct_status learn_model(struct run *run, struct ct_codebook *codebook,
                                          : write_part(run, codebook->i8, report->shared_bytes, err);
 }
 
+static enum ct_status write_item(struct run *run, struct item *item, struct ct_codebook *codebook,
+                                 struct ct_error *err)
+{
+    const struct ct_calibrator *calibrator = run->recipe->calibrator;
+    const enum ct_scope scope = run->recipe->quantize.scope;
+    struct ct_source matrix = {.weight = item->weight};
+    enum ct_status status = CT_OK;
+    if (item->treatment == CT_COPIED)
+        return write_copy(run, item, err);
+    if (item->treatment == CT_KEPT)
+        return write_matrix(run, item, &matrix, NULL, err);
+    if (item->place >= 0)
+        status = calibrator->calibrate(calibrator->context, run->name, &matrix, err);
+    if (status == CT_OK && scope == CT_SCOPE_TENSOR)
+        status = ct_quantizer_learn(run->quantizer, &matrix, 1, codebook, err);
+    if (status == CT_OK)
+        status = write_matrix(run, item, &matrix, scope != CT_SCOPE_ROW ? codebook : NULL, err);
+    return status;
+}
+
 static enum ct_status write_items(struct run *run, struct ct_report *report, struct ct_error *err)
 {
-    enum ct_scope scope = run->recipe->quantize.scope;
     struct ct_codebook codebook;
     enum ct_status status = CT_OK;
     if (has_model_codebook(run))
@@ -309,7 +309,6 @@ static enum ct_status write_items(struct run *run, struct ct_report *report, str
     for (int i = 0; i < run->n_items && status == CT_OK; i++) {
         struct item *item = &run->items[i];
         const struct ct_tensor *tensor = &item->weight->tensor;
-        bool is_clustered = item->treatment == CT_CLUSTERED;
         run->name = tensor->name;
         item->row = ct_report_add(report, tensor->name);
         if (item->row == NULL)
@@ -318,15 +317,7 @@ static enum ct_status write_items(struct run *run, struct ct_report *report, str
         item->row->dtype = tensor->dtype;
         item->row->n_weights = ct_tensor_n_elements(tensor);
         item->row->bytes_before = tensor->n_bytes;
-        if (is_clustered && scope == CT_SCOPE_TENSOR)
-            status = ct_quantizer_learn(run->quantizer,
-                                        &(struct ct_source){item->weight, item->importance}, 1,
-                                        &codebook, err);
-        if (status == CT_OK && item->treatment == CT_COPIED)
-            status = write_copy(run, item, err);
-        else if (status == CT_OK)
-            status = write_matrix(run, item,
-                                  is_clustered && scope != CT_SCOPE_ROW ? &codebook : NULL, err);
+        status = write_item(run, item, &codebook, err);
     }
     return status;
 }
@@ -374,7 +365,6 @@ enum ct_status ct_recipe_run(const struct ct_recipe *recipe, const struct ct_mod
     struct run run = {.recipe = recipe, .model = model};
     struct ct_model_dir *dir = NULL;
     ct_parts_init(&run.parts);
-    ct_arena_init(&run.arena);
     enum ct_status status = ct_report_init(report, ct_model_file_n_weights(model));
     if (status != CT_OK)
         ct_error_set(err, status, "no memory for the report");
@@ -397,7 +387,6 @@ enum ct_status ct_recipe_run(const struct ct_recipe *recipe, const struct ct_mod
     ct_model_dir_abort(dir);
     ct_quantizer_close(run.quantizer);
     free(run.items);
-    ct_arena_deinit(&run.arena);
     ct_parts_deinit(&run.parts);
     if (status != CT_OK)
         ct_report_deinit(report);

@@ -18,9 +18,16 @@
 
 #include <stdbool.h>
 
-/* The mean square of each of the k input features of matrix `name`, [k] and valid until the recipe
- * has run; or NULL where it is not known, which counts all features alike. */
-typedef const float *ct_importance_fn(void *context, const char *name, int64_t k);
+/* What is known of the inputs of a model's matrices. */
+struct ct_calibrator {
+    /* Matrices are worked off in the order of their places; -1 where nothing is known. */
+    int (*place)(void *context, const char *name);
+    /* Fills in all but the weight; what it points to is valid until the next call. Any status but
+     * CT_OK ends the recipe with it. */
+    enum ct_status (*calibrate)(void *context, const char *name, struct ct_source *matrix,
+                                struct ct_error *err);
+    void *context;
+};
 
 /* Hears how far the work is, 0..1, and on which tensor; false cancels it. */
 typedef bool ct_recipe_progress(void *context, const char *name, double done);
@@ -28,9 +35,8 @@ typedef bool ct_recipe_progress(void *context, const char *name, double done);
 struct ct_recipe {
     struct ct_quantize quantize;
     bool keeps_blocks;
-    ct_importance_fn *importance; /* or NULL */
-    void *importance_context;
-    ct_recipe_progress *progress; /* or NULL */
+    const struct ct_calibrator *calibrator; /* or NULL */
+    ct_recipe_progress *progress;           /* or NULL */
     void *progress_context;
 };
 

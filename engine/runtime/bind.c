@@ -42,6 +42,22 @@ static enum ct_status bind_clustered(struct ct_binding *b, const struct ct_slot 
     return CT_OK;
 }
 
+enum ct_status ct_binding_check(const struct ct_slot *slot, const struct ct_weight *weight,
+                                struct ct_error *err)
+{
+    if (weight == NULL)
+        return ct_error_set(err, CT_FORMAT, "weight %s is missing", slot->name);
+    const struct ct_tensor *t = &weight->tensor;
+    const bool is_vector = slot->n == 0;
+    const int64_t n = is_vector ? 1 : slot->n;
+    if (t->n_dims == (is_vector ? 1 : 2) && t->shape[t->n_dims - 1] == slot->k &&
+        (is_vector || t->shape[0] == n))
+        return CT_OK;
+    return ct_error_set(err, CT_FORMAT, "%s: shape [%lld, %lld], expected [%lld, %lld]", slot->name,
+                        (long long)t->shape[0], (long long)(t->n_dims > 1 ? t->shape[1] : 1),
+                        (long long)(is_vector ? slot->k : n), (long long)(is_vector ? 1 : slot->k));
+}
+
 static enum ct_status bind_plain(struct ct_binding *b, const struct ct_slot *slot,
                                  const struct ct_weight *weight, struct ct_matrix *m,
                                  struct ct_error *err)
@@ -49,12 +65,6 @@ static enum ct_status bind_plain(struct ct_binding *b, const struct ct_slot *slo
     const struct ct_tensor *t = &weight->tensor;
     const bool is_vector = slot->n == 0;
     const int64_t n = is_vector ? 1 : slot->n;
-    if (t->n_dims != (is_vector ? 1 : 2) || t->shape[t->n_dims - 1] != slot->k ||
-        (!is_vector && t->shape[0] != n))
-        return ct_error_set(
-            err, CT_FORMAT, "%s: shape [%lld, %lld], expected [%lld, %lld]", slot->name,
-            (long long)t->shape[0], (long long)(t->n_dims > 1 ? t->shape[1] : 1),
-            (long long)(is_vector ? slot->k : n), (long long)(is_vector ? 1 : slot->k));
     m->n_bytes = t->n_bytes;
     m->kind = is_vector ? CT_MATRIX_VECTOR : CT_MATRIX_DENSE;
     m->dense_type = CT_DTYPE_F32;
@@ -94,9 +104,9 @@ enum ct_status ct_binding_init(struct ct_binding *b, const struct ct_graph *grap
             status = bind_clustered(b, slot, m, err);
         } else if (status == CT_NOT_FOUND) {
             const struct ct_weight *weight = ct_model_file_find(file, slot->name);
-            status = weight != NULL
-                         ? bind_plain(b, slot, weight, m, err)
-                         : ct_error_set(err, CT_FORMAT, "weight %s is missing", slot->name);
+            status = ct_binding_check(slot, weight, err);
+            if (status == CT_OK)
+                status = bind_plain(b, slot, weight, m, err);
         }
         b->n_parameters += (slot->n > 0 ? slot->n : 1) * slot->k;
         b->n_bytes += (int64_t)m->n_bytes;

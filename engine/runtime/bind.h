@@ -25,4 +25,8 @@ CT_MUST_CHECK enum ct_status ct_binding_init(struct ct_binding *binding,
                                              struct ct_error *err);
 void ct_binding_deinit(struct ct_binding *binding);
 
+/* CT_FORMAT where a plain weight is not there (NULL) or has another shape than its slot. */
+CT_MUST_CHECK enum ct_status ct_binding_check(const struct ct_slot *slot,
+                                              const struct ct_weight *weight, struct ct_error *err);
+
 #endif

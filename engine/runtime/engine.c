@@ -228,30 +228,6 @@ void ct_engine_close(struct ct_engine *engine)
     free(engine);
 }
 
-enum ct_status ct_engine_observe(struct ct_engine *engine)
-{
-    return engine->backend->ops->observe(engine->backend);
-}
-
-enum ct_status ct_engine_input_squares(const struct ct_engine *engine, const char *name, float *out,
-                                       int64_t k)
-{
-    for (int i = 0; i < engine->graph.n_slots; i++) {
-        if (strcmp(engine->graph.slots[i].name, name) != 0)
-            continue;
-        int64_t n_rows = 0;
-        const double *squares = engine->backend->ops->observed(engine->backend, i, &n_rows);
-        if (squares == NULL || n_rows == 0)
-            return CT_NOT_FOUND;
-        if (engine->graph.slots[i].k != k)
-            return CT_INVALID;
-        for (int64_t j = 0; j < k; j++)
-            out[j] = (float)(squares[j] / (double)n_rows);
-        return CT_OK;
-    }
-    return CT_NOT_FOUND;
-}
-
 const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine)
 {
     return &engine->info;

@@ -8,6 +8,7 @@
 #include "engine/graph/graph.h"
 #include "engine/runtime/bind.h"
 #include "engine/runtime/kv.h"
+#include "engine/runtime/text.h"
 
 /* A timeline. All are made when the engine opens, so that opening one allocates nothing. */
 struct ct_session {
@@ -19,16 +20,6 @@ struct ct_session {
     int n_pages;       /* held */
     int32_t *page_ids; /* [pages of the context] */
     uint16_t **pages;  /* [pages of the context]: their data, for the backend */
-};
-
-/* The text side: tokenizer, chat template and special tokens. */
-struct ct_text {
-    struct ct_bpe *bpe;
-    struct ct_template *chat_template; /* NULL: the model has none */
-    bool wants_bos;
-    int bos_id; /* -1: none */
-    char bos[64];
-    char eos[64];
 };
 
 struct ct_engine {
@@ -50,10 +41,5 @@ struct ct_engine {
     float *sampling;       /* [2 n_vocab]: scratch of ct_sampler_next */
     int32_t *sampling_ids; /* [n_vocab] */
 };
-
-/* Reads tokenizer and template of an open model file. */
-CT_MUST_CHECK enum ct_status ct_text_init(struct ct_text *text, const struct ct_model_file *file,
-                                          struct ct_error *err);
-void ct_text_deinit(struct ct_text *text);
 
 #endif

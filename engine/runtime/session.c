@@ -256,11 +256,12 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
     struct ct_batch batch = fill_batch(engine, slices, n_slices);
     const uint64_t start_ns = ct_clock_ns();
     ct_energy_meter_begin(engine->meter);
-    engine->backend->ops->run(engine->backend, &batch);
+    engine->backend->ops->run(engine->backend, &batch, 0, engine->graph.n_nodes);
     share_cost(engine, slices, n_slices, ct_clock_ns() - start_ns, &batch);
 
     int64_t ld;
-    const float *logits = engine->backend->ops->output(engine->backend, &ld);
+    const int last = engine->graph.nodes[engine->graph.n_nodes - 1].out;
+    const float *logits = engine->backend->ops->value(engine->backend, last, &ld);
     for (int i = 0; i < n_slices; i++) {
         note_tokens(&slices[i]);
         slices[i].logits = slices[i].n_logits > 0 ? logits : NULL;

@@ -114,22 +114,28 @@ void ct_text_deinit(struct ct_text *text)
     *text = (struct ct_text){0};
 }
 
+enum ct_status ct_text_tokenize(const struct ct_text *text, const char *bytes, size_t n_bytes,
+                                bool has_special, int32_t *ids, size_t capacity, size_t *n_ids)
+{
+    const size_t n_bos = strlen(text->bos);
+    const bool starts_with_bos =
+        n_bos > 0 && n_bytes >= n_bos && memcmp(bytes, text->bos, n_bos) == 0;
+    const size_t n_front =
+        has_special && text->wants_bos && text->bos_id >= 0 && !starts_with_bos ? 1 : 0;
+    if (n_front > 0 && capacity > 0)
+        ids[0] = text->bos_id;
+    const size_t n_used = n_front < capacity ? n_front : capacity;
+    enum ct_status status =
+        ct_bpe_encode(text->bpe, bytes, n_bytes, has_special,
+                      n_used < capacity ? ids + n_used : NULL, capacity - n_used, n_ids);
+    *n_ids += n_front;
+    return status;
+}
+
 enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text, size_t n_bytes,
                                   bool has_special, int32_t *ids, size_t capacity, size_t *n_ids)
 {
-    const struct ct_text *t = &engine->text;
-    const size_t n_bos = strlen(t->bos);
-    const bool starts_with_bos = n_bos > 0 && n_bytes >= n_bos && memcmp(text, t->bos, n_bos) == 0;
-    const size_t n_front =
-        has_special && t->wants_bos && t->bos_id >= 0 && !starts_with_bos ? 1 : 0;
-    if (n_front > 0 && capacity > 0)
-        ids[0] = t->bos_id;
-    const size_t n_used = n_front < capacity ? n_front : capacity;
-    enum ct_status status =
-        ct_bpe_encode(t->bpe, text, n_bytes, has_special, n_used < capacity ? ids + n_used : NULL,
-                      capacity - n_used, n_ids);
-    *n_ids += n_front;
-    return status;
+    return ct_text_tokenize(&engine->text, text, n_bytes, has_special, ids, capacity, n_ids);
 }
 
 const char *ct_engine_token_bytes(const struct ct_engine *engine, int id, size_t *n_bytes)

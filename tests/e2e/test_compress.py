@@ -213,13 +213,32 @@ class Compress(unittest.TestCase):
         self.assertIn('generation_config.json: temperature is "hot"', result.stderr)
 
     def test_threads_and_repeats_change_no_byte(self):
-        for options in ([], ["--scope", "row"], ["--centroids", "float", "--scope", "model"]):
+        text = self.root / "text"
+        text.write_text("The quick brown fox jumps over the lazy dog. " * 40)
+        calibrated = ["--calibrate", text]
+        seen = set()
+        for options in ([], ["--scope", "row"], ["--centroids", "float", "--scope", "model"],
+                        calibrated, [*calibrated, "--scope", "row", "--scale", "group:32"],
+                        [*calibrated, "--centroids", "float", "--scope", "model", "--offset"]):
             files = set()
             for i, threads in enumerate((1, 2, 5, 1)):
                 out = self.root / f"out{i}"
                 self.compress(FIXTURE, "--threads", threads, "--seed", 9, *options, out=out)
                 files.add((out / "model.safetensors").read_bytes())
             self.assertEqual(len(files), 1, options)
+            self.assertFalse(files & seen)
+            seen |= files
+
+    def test_kept_blocks_go_with_calibration(self):
+        text = self.root / "text"
+        text.write_text("A text of a few tokens.")
+        self.compress(FIXTURE / "fixture.gguf", "--keep-blocks", "--calibrate", text)
+        tensors, _ = read_safetensors(self.out / "model.safetensors")
+        self.compress(FIXTURE / "fixture.gguf", "--keep-blocks", out=self.root / "plain")
+        plain, _ = read_safetensors(self.root / "plain" / "model.safetensors")
+        names = [name for name in plain if "pad" not in name]
+        self.assertEqual(set(names), {name for name in tensors if "pad" not in name})
+        self.assertTrue(any(name.endswith(".index") and tensors[name] == plain[name] for name in names))
 
     def test_wrong_lines_exit_2_and_name_the_option(self):
         for options, needle in (
@@ -251,8 +270,8 @@ class Compress(unittest.TestCase):
             self.assertEqual((result.returncode, result.stderr), (0, ""))
             self.assertIn("usage: centroid " + command, result.stdout)
 
-    def check_refused(self, source, out, needle):
-        result = run("compress", source, out)
+    def check_refused(self, source, out, needle, *options):
+        result = run("compress", source, out, *options)
         self.assertEqual(result.returncode, 1, result.stderr)
         self.assertIn(needle, result.stderr)
 
@@ -269,6 +288,14 @@ class Compress(unittest.TestCase):
         self.assertEqual((documents / "thesis.txt").read_text(), "years of work")
         self.compress(FIXTURE)
         self.check_refused(self.out, self.root / "again", "clustered already")
+        text = self.root / "text"
+        text.write_text("")
+        again = self.root / "again"
+        self.check_refused(FIXTURE, again, "text is empty", "--calibrate", text)
+        self.check_refused(FIXTURE, again, "nothing.txt", "--calibrate", self.root / "nothing.txt")
+        text.write_text("a text")
+        self.check_refused(self.out, again, "clustered already", "--calibrate", text)
+        text.unlink()
         self.check_refused(FIXTURE, "/dev/full/x", "/dev/full")
         self.assertEqual(sorted(p.name for p in self.root.iterdir()),
                          ["documents", "garbage.gguf", "out"])

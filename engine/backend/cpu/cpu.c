@@ -19,13 +19,27 @@ static const char *cpu_name(const struct ct_backend *backend)
 static bool is_few(const struct ct_cpu *cpu)
 {
     const struct ct_batch *batch = cpu->batch;
-    if (batch->n_rows > CT_CPU_FEW_ROWS || cpu->squares != NULL)
+    if (batch->n_rows > CT_CPU_FEW_ROWS)
         return false;
     for (int i = 0; i < batch->n_rows; i++)
         for (int j = 0; j < i; j++)
             if (batch->pages[i] == batch->pages[j])
                 return false;
     return true;
+}
+
+/* The rotary angles of this worker's rows. */
+static void find_angles(struct ct_cpu *cpu, int worker, int n_workers)
+{
+    const int half = cpu->graph->heads.head_dim / 2;
+    int64_t begin, end;
+    ct_pool_share(cpu->batch->n_rows, 1, worker, n_workers, &begin, &end);
+    for (int64_t t = begin; t < end; t++)
+        for (int i = 0; i < half; i++) {
+            double angle = cpu->batch->positions[t] * cpu->inverse_frequency[i];
+            cpu->cos[t * half + i] = (float)cos(angle);
+            cpu->sin[t * half + i] = (float)sin(angle);
+        }
 }
 
 static void run_worker(void *context, int worker, int n_workers)
@@ -36,8 +50,9 @@ static void run_worker(void *context, int worker, int n_workers)
                                .worker = worker,
                                .n_workers = n_workers,
                                .is_few = is_few(cpu)};
-    ct_cpu_look_ahead(&walk, 0);
-    for (int i = 0; i < cpu->graph->n_nodes; i++) {
+    find_angles(cpu, worker, n_workers);
+    ct_cpu_look_ahead(&walk, cpu->begin);
+    for (int i = cpu->begin; i < cpu->end; i++) {
         const struct ct_node *node = &cpu->graph->nodes[i];
         bool is_logits = cpu->graph->values[node->out].rows == CT_ROWS_LOGITS;
         if ((!is_logits || cpu->batch->n_logits > 0) && !(walk.is_few && cpu->is_fused[i]))
@@ -45,20 +60,21 @@ static void run_worker(void *context, int worker, int n_workers)
     }
 }
 
-static void cpu_run(struct ct_backend *backend, const struct ct_batch *batch)
+static void cpu_run(struct ct_backend *backend, const struct ct_batch *batch, int begin, int end)
 {
     struct ct_cpu *cpu = (struct ct_cpu *)backend;
     cpu->batch = batch;
+    cpu->begin = begin;
+    cpu->end = end;
     ct_pool_run(cpu->pool, run_worker, cpu);
     cpu->batch = NULL;
 }
 
-static const float *cpu_output(const struct ct_backend *backend, int64_t *ld)
+static float *cpu_value(const struct ct_backend *backend, int value, int64_t *ld)
 {
     const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
-    const struct ct_value *v = &cpu->graph->values[cpu->graph->nodes[cpu->graph->n_nodes - 1].out];
-    *ld = v->ld;
-    return cpu->arena + v->offset;
+    *ld = cpu->graph->values[value].ld;
+    return cpu->arena + cpu->graph->values[value].offset;
 }
 
 static void cpu_row_cost(const struct ct_backend *backend, int position, bool has_logits,
@@ -109,40 +125,6 @@ static uint64_t cpu_step_bytes(const struct ct_backend *backend, bool has_logits
     return n_bytes;
 }
 
-static enum ct_status cpu_observe(struct ct_backend *backend)
-{
-    struct ct_cpu *cpu = (struct ct_cpu *)backend;
-    const struct ct_graph *g = cpu->graph;
-    double **squares = calloc((size_t)g->n_nodes, sizeof *squares);
-    cpu->n_observed = calloc((size_t)g->n_nodes, sizeof *cpu->n_observed);
-    cpu->squares = squares;
-    if (squares == NULL || cpu->n_observed == NULL)
-        return CT_MEMORY;
-    for (int i = 0; i < g->n_nodes; i++) {
-        if (g->nodes[i].op != CT_OP_LINEAR)
-            continue;
-        squares[i] = calloc((size_t)g->values[g->nodes[i].in].width, sizeof *squares[i]);
-        if (squares[i] == NULL)
-            return CT_MEMORY;
-    }
-    return CT_OK;
-}
-
-static const double *cpu_observed(const struct ct_backend *backend, int slot, int64_t *n_rows)
-{
-    const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
-    for (int i = 0; cpu->squares != NULL && i < cpu->graph->n_nodes; i++) {
-        const struct ct_node *node = &cpu->graph->nodes[i];
-        for (int j = 0; node->op == CT_OP_LINEAR && j < node->n_weights; j++) {
-            if (node->weights[j] == slot) {
-                *n_rows = cpu->n_observed[i];
-                return cpu->squares[i];
-            }
-        }
-    }
-    return NULL;
-}
-
 static void free_input(struct ct_cpu_input *input)
 {
     free(input->q);
@@ -165,21 +147,15 @@ static void cpu_close(struct ct_backend *backend)
     free(cpu->own_row);
     free(cpu->is_fused);
     free(cpu->page_lists);
-    for (int i = 0; cpu->squares != NULL && i < cpu->graph->n_nodes; i++)
-        free(cpu->squares[i]);
-    free(cpu->squares);
-    free(cpu->n_observed);
     free(cpu);
 }
 
 static const struct ct_backend_ops cpu_ops = {
     .name = cpu_name,
     .run = cpu_run,
-    .output = cpu_output,
+    .value = cpu_value,
     .row_cost = cpu_row_cost,
     .step_bytes = cpu_step_bytes,
-    .observe = cpu_observe,
-    .observed = cpu_observed,
     .close = cpu_close,
 };
 

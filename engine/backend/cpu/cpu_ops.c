@@ -74,7 +74,6 @@ static void embed(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     struct ct_cpu *cpu = walk->cpu;
     const struct ct_matrix *w = &cpu->matrices[node->weights[0]];
-    const int half = cpu->graph->heads.head_dim / 2;
     int64_t begin, end;
     begin_rows(walk, node->out, &begin, &end);
     for (int64_t t = begin; t < end; t++) {
@@ -82,11 +81,6 @@ static void embed(struct ct_cpu_walk *walk, const struct ct_node *node)
             ct_clustered_row_f32(&w->clustered, walk->batch->tokens[t], row_of(cpu, node->out, t));
         else
             dense_row(w, walk->batch->tokens[t], row_of(cpu, node->out, t));
-        for (int i = 0; i < half; i++) {
-            double angle = walk->batch->positions[t] * cpu->inverse_frequency[i];
-            cpu->cos[t * half + i] = (float)cos(angle);
-            cpu->sin[t * half + i] = (float)sin(angle);
-        }
     }
 }
 
@@ -329,6 +323,8 @@ static void prepare_own(struct ct_cpu_walk *walk, const struct ct_node *node)
     }
 }
 
+enum { DENSE_TOKENS = 64 };
+
 /* Row tiles [begin, end) of one weight. */
 static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
                      const struct ct_matrix *w, const struct ct_cpu_input *input, float *y,
@@ -342,9 +338,14 @@ static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
         const enum ct_dense_type type = w->dense_type == CT_DTYPE_F32   ? CT_DENSE_F32
                                         : w->dense_type == CT_DTYPE_F16 ? CT_DENSE_F16
                                                                         : CT_DENSE_BF16;
-        const struct ct_dense job = {w->n, w->k, type, w->dense, m, x, ldx, y, ldy, node->is_added};
         const int64_t last = end * CT_TILE_ROWS < w->n ? end * CT_TILE_ROWS : w->n;
-        cpu->kernels->dense(&job, begin * CT_TILE_ROWS, last);
+        /* A few tokens at a time, which stay in the cache while the weights pass by. */
+        for (int64_t t = 0; t < m; t += DENSE_TOKENS) {
+            const int64_t n_tokens = m - t < DENSE_TOKENS ? m - t : DENSE_TOKENS;
+            const struct ct_dense job = {w->n,        w->k, type,        w->dense, n_tokens,
+                                         x + t * ldx, ldx,  y + t * ldy, ldy,      node->is_added};
+            cpu->kernels->dense(&job, begin * CT_TILE_ROWS, last);
+        }
         return;
     }
     const struct ct_clustered *c = &w->clustered;
@@ -387,24 +388,6 @@ static void add_bias(const struct ct_cpu_walk *walk, const struct ct_node *node,
 static int64_t tiles_of(const struct ct_matrix *w)
 {
     return (w->n + CT_TILE_ROWS - 1) / CT_TILE_ROWS;
-}
-
-/* Adds the rows' squares to the node's sums: each worker has its own features, rows go in order, so
- * that the sums are the same for any number of threads. */
-static void observe(struct ct_cpu_walk *walk, const struct ct_node *node)
-{
-    struct ct_cpu *cpu = walk->cpu;
-    const int64_t i = node - cpu->graph->nodes, n_rows = n_rows_of(walk, node->in);
-    int64_t begin, end;
-    ct_pool_share(cpu->graph->values[node->in].width, 1, walk->worker, walk->n_workers, &begin,
-                  &end);
-    for (int64_t t = 0; t < n_rows; t++) {
-        const float *x = row_of(cpu, node->in, t);
-        for (int64_t j = begin; j < end; j++)
-            cpu->squares[i][j] += (double)x[j] * x[j];
-    }
-    if (walk->worker == 0)
-        cpu->n_observed[i] += n_rows;
 }
 
 /* This worker's share of a LINEAR's tiles, those of all its weights counted together. */
@@ -455,8 +438,6 @@ static void linear(struct ct_cpu_walk *walk, const struct ct_node *node)
     else
         prepare_rows(walk, node);
     const struct ct_cpu_input input = is_own ? own_input(walk) : cpu->input;
-    if (cpu->squares != NULL)
-        observe(walk, node);
 
     int64_t begin, end;
     share_tiles(walk, node, &begin, &end);

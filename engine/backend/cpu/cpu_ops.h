@@ -38,10 +38,9 @@ struct ct_cpu {
     /* Per worker: the pages of one KV head, [2][max_pages]. */
     const uint16_t **page_lists;
     int max_pages;
-    const struct ct_batch *batch; /* of the step that runs now */
-    /* Observation: by node, the input's [k] sums of squares; NULL while off, and for other ops. */
-    double **squares;
-    int64_t *n_observed; /* rows, by node */
+    /* What runs now: these nodes over this batch. */
+    const struct ct_batch *batch;
+    int begin, end;
 };
 
 /* A worker's walk through a step. */
@@ -50,7 +49,7 @@ struct ct_cpu_walk {
     const struct ct_batch *batch;
     int worker;
     int n_workers;
-    bool is_few; /* at most CT_CPU_FEW_ROWS rows, each of its own session; nothing observes */
+    bool is_few; /* at most CT_CPU_FEW_ROWS rows, each of its own session */
     int n_ahead; /* nodes by rows since the last barrier: 0, 1 or 2 */
     struct ct_read_ahead weights; /* of the next LINEAR, for waits */
 };

@@ -1,0 +1,330 @@
+#include "engine/runtime/layerwise.h"
+
+#include "engine/backend/cpu/cpu.h"
+#include "engine/graph/family.h"
+#include "engine/runtime/bind.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WINDOW_TOK = 512 };
+
+struct ct_layerwise {
+    const struct ct_model_file *file;
+    struct ct_graph graph;
+    struct ct_backend *backend;
+    struct ct_matrix *matrices; /* [n_slots] */
+    float **weights;            /* [n_slots]: vectors, and the next product's; others NULL */
+    float **kept; /* [n_values]: [n_rows, width] of those that are live; others NULL */
+    int next;     /* the product in front of which it stands; n_nodes: none */
+    int window_tok, n_windows;
+    int32_t *places; /* [window_tok]: 0, 1, 2, ... */
+    uint16_t *kv;    /* keys and values of one window */
+    uint16_t **pages;
+    uint16_t *const **row_pages; /* [window_tok], all `pages` */
+};
+
+static int64_t n_rows_of(const struct ct_layerwise *run)
+{
+    return (int64_t)run->n_windows * run->window_tok;
+}
+
+static bool is_product(const struct ct_layerwise *run, int node)
+{
+    return run->graph.nodes[node].op == CT_OP_LINEAR;
+}
+
+/* The first product from `node` on. */
+static int find_product(const struct ct_layerwise *run, int node)
+{
+    while (node < run->graph.n_nodes && !is_product(run, node))
+        node++;
+    return node;
+}
+
+/* ---- weights ---- */
+
+static enum ct_status load_weight(struct ct_layerwise *run, int slot, struct ct_error *err)
+{
+    const struct ct_slot *s = &run->graph.slots[slot];
+    const struct ct_weight *weight = ct_model_file_find(run->file, s->name);
+    enum ct_status status = ct_binding_check(s, weight, err);
+    if (status != CT_OK)
+        return status;
+    const int64_t n = s->n > 0 ? s->n : 1;
+    float *rows = aligned_alloc(64, ((size_t)(n * s->k) * sizeof *rows + 63) & ~(size_t)63);
+    if (rows == NULL)
+        return ct_error_set(err, CT_MEMORY, "%s: no memory for its %lld values", s->name,
+                            (long long)(n * s->k));
+    for (int64_t i = 0; i < n; i++)
+        ct_weight_row_f32(weight, i, rows + i * s->k);
+    ct_model_file_forget(run->file, weight);
+    run->weights[slot] = rows;
+    run->matrices[slot] = (struct ct_matrix){
+        .kind = s->n > 0 ? CT_MATRIX_DENSE : CT_MATRIX_VECTOR,
+        .n = s->n,
+        .k = s->k,
+        .vector = rows,
+        .dense = rows,
+        .dense_type = CT_DTYPE_F32,
+    };
+    return CT_OK;
+}
+
+static enum ct_status load_vectors(struct ct_layerwise *run, struct ct_error *err)
+{
+    enum ct_status status = CT_OK;
+    for (int i = 0; i < run->graph.n_slots && status == CT_OK; i++)
+        if (run->graph.slots[i].n == 0)
+            status = load_weight(run, i, err);
+    return status;
+}
+
+/* The weights of the next product, unless it is the last. */
+static enum ct_status load_product(struct ct_layerwise *run, struct ct_error *err)
+{
+    if (run->next + 1 >= run->graph.n_nodes)
+        return CT_OK;
+    const struct ct_node *node = &run->graph.nodes[run->next];
+    enum ct_status status = CT_OK;
+    for (int i = 0; i < node->n_weights && status == CT_OK; i++)
+        status = load_weight(run, node->weights[i], err);
+    return status;
+}
+
+static void drop_product(struct ct_layerwise *run, int product)
+{
+    const struct ct_node *node = &run->graph.nodes[product];
+    for (int i = 0; i < node->n_weights; i++) {
+        free(run->weights[node->weights[i]]);
+        run->weights[node->weights[i]] = NULL;
+    }
+}
+
+/* ---- values ---- */
+
+/* Whether nodes before and from `node` on touch the value. */
+static bool is_live(const struct ct_layerwise *run, int value, int node)
+{
+    bool is_before = false, is_after = false;
+    for (int i = 0; i < run->graph.n_nodes; i++) {
+        const struct ct_node *n = &run->graph.nodes[i];
+        if (n->in == value || n->out == value)
+            *(i < node ? &is_before : &is_after) = true;
+    }
+    return is_before && is_after;
+}
+
+static enum ct_status keep_live(struct ct_layerwise *run, int node, struct ct_error *err)
+{
+    for (int v = 0; v < run->graph.n_values; v++) {
+        const int64_t width = run->graph.values[v].width;
+        if (!is_live(run, v, node) || run->kept[v] != NULL)
+            continue;
+        run->kept[v] = malloc((size_t)(n_rows_of(run) * width) * sizeof(float));
+        if (run->kept[v] == NULL)
+            return ct_error_set(err, CT_MEMORY, "no memory to calibrate with %lld tokens",
+                                (long long)n_rows_of(run));
+    }
+    return CT_OK;
+}
+
+static void drop_dead(struct ct_layerwise *run, int node)
+{
+    for (int v = 0; v < run->graph.n_values; v++) {
+        if (is_live(run, v, node))
+            continue;
+        free(run->kept[v]);
+        run->kept[v] = NULL;
+    }
+}
+
+/* Moves a window's rows of the values that are live at `node` into their places, or back. */
+static void move_live(struct ct_layerwise *run, int window, int node, bool is_back)
+{
+    for (int v = 0; v < run->graph.n_values; v++) {
+        if (!is_live(run, v, node))
+            continue;
+        int64_t ld, width = run->graph.values[v].width;
+        float *place = run->backend->ops->value(run->backend, v, &ld);
+        float *kept = run->kept[v] + (int64_t)window * run->window_tok * width;
+        for (int t = 0; t < run->window_tok; t++)
+            memcpy(is_back ? kept + t * width : place + t * ld,
+                   is_back ? place + t * ld : kept + t * width, (size_t)width * sizeof(float));
+    }
+}
+
+/* ---- running ---- */
+
+/* Runs nodes [begin, end) over the whole text. */
+static enum ct_status run_nodes(struct ct_layerwise *run, int begin, int end, struct ct_error *err)
+{
+    const struct ct_batch batch = {
+        .n_rows = run->window_tok,
+        .positions = run->places,
+        .pages = run->row_pages,
+        .n_logits = run->window_tok,
+        .logit_rows = run->places,
+    };
+    enum ct_status status = keep_live(run, end, err);
+    for (int w = 0; w < run->n_windows && status == CT_OK; w++) {
+        move_live(run, w, begin, false);
+        run->backend->ops->run(run->backend, &batch, begin, end);
+        move_live(run, w, end, true);
+    }
+    drop_dead(run, end);
+    return status;
+}
+
+int ct_layerwise_place(const struct ct_layerwise *run, const char *name)
+{
+    for (int i = 0; i < run->graph.n_nodes; i++)
+        for (int j = 0; is_product(run, i) && j < run->graph.nodes[i].n_weights; j++)
+            if (strcmp(run->graph.slots[run->graph.nodes[i].weights[j]].name, name) == 0)
+                return i;
+    return -1;
+}
+
+enum ct_status ct_layerwise_seek(struct ct_layerwise *run, int place, struct ct_error *err)
+{
+    if (place < run->next || place >= run->graph.n_nodes || !is_product(run, place))
+        return ct_error_set(err, CT_INTERNAL, "node %d is not ahead of node %d", place, run->next);
+    enum ct_status status = CT_OK;
+    while (run->next < place && status == CT_OK) {
+        const int product = run->next;
+        run->next = find_product(run, product + 1);
+        status = run_nodes(run, product, run->next, err);
+        drop_product(run, product);
+        if (status == CT_OK)
+            status = load_product(run, err);
+    }
+    return status;
+}
+
+const float *ct_layerwise_input(const struct ct_layerwise *run, int64_t *n_rows)
+{
+    *n_rows = n_rows_of(run);
+    return run->kept[run->graph.nodes[run->next].in];
+}
+
+float *ct_layerwise_weight(struct ct_layerwise *run, const char *name)
+{
+    const struct ct_node *node = &run->graph.nodes[run->next];
+    for (int i = 0; i < node->n_weights; i++)
+        if (strcmp(run->graph.slots[node->weights[i]].name, name) == 0)
+            return run->weights[node->weights[i]];
+    return NULL;
+}
+
+/* ---- opening ---- */
+
+/* The first node's output, from the table where it lies, and from there to the first product. */
+static enum ct_status start(struct ct_layerwise *run, const int32_t *tokens, struct ct_error *err)
+{
+    const struct ct_node *embed = &run->graph.nodes[0];
+    if (embed->op != CT_OP_EMBED)
+        return ct_error_set(err, CT_UNSUPPORTED,
+                            "calibration needs a model that begins with EMBED");
+    const struct ct_slot *slot = &run->graph.slots[embed->weights[0]];
+    const struct ct_weight *table = ct_model_file_find(run->file, slot->name);
+    enum ct_status status = ct_binding_check(slot, table, err);
+    if (status == CT_OK)
+        status = keep_live(run, 1, err);
+    for (int64_t t = 0; t < n_rows_of(run) && status == CT_OK; t++)
+        ct_weight_row_f32(table, tokens[t], run->kept[embed->out] + t * slot->k);
+    if (status != CT_OK)
+        return status;
+    ct_model_file_forget(run->file, table);
+    run->next = find_product(run, 1);
+    status = run_nodes(run, 1, run->next, err);
+    return status == CT_OK ? load_product(run, err) : status;
+}
+
+static enum ct_status open_graph(struct ct_layerwise *run, int n_threads, struct ct_error *err)
+{
+    const struct ct_hparams *hparams = ct_model_file_hparams(run->file);
+    const struct ct_family *family = ct_family_find(hparams->family);
+    if (family == NULL)
+        return ct_error_set(err, CT_UNSUPPORTED, "model_type %s: no such family here",
+                            hparams->family);
+    enum ct_status status = family->build(hparams, &run->graph, err);
+    if (status != CT_OK)
+        return status;
+    struct ct_graph *g = &run->graph;
+    const int n_pages = (run->window_tok + CT_PAGE_TOK - 1) / CT_PAGE_TOK;
+    run->matrices = calloc((size_t)g->n_slots + 1, sizeof *run->matrices);
+    run->weights = calloc((size_t)g->n_slots + 1, sizeof *run->weights);
+    run->kept = calloc((size_t)g->n_values + 1, sizeof *run->kept);
+    run->places = malloc((size_t)run->window_tok * sizeof *run->places);
+    run->row_pages = malloc((size_t)run->window_tok * sizeof *run->row_pages);
+    run->kv = calloc((size_t)n_pages * ct_page_elements(g), sizeof *run->kv);
+    run->pages = malloc((size_t)n_pages * sizeof *run->pages);
+    if (run->matrices == NULL || run->weights == NULL || run->kept == NULL || run->places == NULL ||
+        run->row_pages == NULL || run->kv == NULL || run->pages == NULL ||
+        ct_graph_plan(g, run->window_tok, run->window_tok) != CT_OK)
+        return ct_error_set(err, CT_MEMORY, "no memory to calibrate");
+    for (int p = 0; p < n_pages; p++)
+        run->pages[p] = run->kv + (size_t)p * ct_page_elements(g);
+    for (int t = 0; t < run->window_tok; t++) {
+        run->places[t] = t;
+        run->row_pages[t] = run->pages;
+    }
+    const struct ct_cpu_options options = {.n_threads = n_threads,
+                                           .max_tokens = run->window_tok,
+                                           .max_logits = run->window_tok,
+                                           .context_tok = run->window_tok,
+                                           .is_float = true};
+    return ct_cpu_open(g, run->matrices, &options, &run->backend, err);
+}
+
+enum ct_status ct_layerwise_open(const struct ct_model_file *file, const int32_t *tokens,
+                                 int64_t n_tokens, int n_threads, struct ct_layerwise **out,
+                                 struct ct_error *err)
+{
+    *out = NULL;
+    if (ct_model_file_hparams(file)->clustered.bits > 0)
+        return ct_error_set(err, CT_UNSUPPORTED, "%s is clustered already",
+                            ct_model_file_path(file));
+    struct ct_layerwise *run = calloc(1, sizeof *run);
+    if (run == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory to calibrate");
+    const int context_tok = ct_model_file_hparams(file)->context_tok;
+    int64_t window_tok = context_tok < WINDOW_TOK ? context_tok : WINDOW_TOK;
+    window_tok = n_tokens < window_tok ? n_tokens : window_tok;
+    run->file = file;
+    run->window_tok = (int)window_tok;
+    run->n_windows = (int)(n_tokens / window_tok);
+    ct_graph_init(&run->graph);
+    enum ct_status status = open_graph(run, n_threads, err);
+    if (status == CT_OK)
+        status = load_vectors(run, err);
+    if (status == CT_OK)
+        status = start(run, tokens, err);
+    if (status != CT_OK) {
+        ct_layerwise_close(run);
+        return status;
+    }
+    *out = run;
+    return CT_OK;
+}
+
+void ct_layerwise_close(struct ct_layerwise *run)
+{
+    if (run == NULL)
+        return;
+    if (run->backend != NULL)
+        run->backend->ops->close(run->backend);
+    for (int i = 0; i < run->graph.n_slots && run->weights != NULL; i++)
+        free(run->weights[i]);
+    for (int v = 0; v < run->graph.n_values && run->kept != NULL; v++)
+        free(run->kept[v]);
+    free(run->weights);
+    free(run->kept);
+    free(run->matrices);
+    free(run->places);
+    free(run->kv);
+    free(run->pages);
+    free(run->row_pages);
+    ct_graph_deinit(&run->graph);
+    free(run);
+}
