@@ -74,10 +74,11 @@ enum ct_status ct_cli_read_tokens(const struct ct_engine *engine, const char *pa
     enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
     if (status != CT_OK)
         return status;
-    *ids = malloc((n_bytes + 2) * sizeof **ids);
+    const size_t capacity = 3 * n_bytes + 1;
+    *ids = malloc(capacity * sizeof **ids);
     if (*ids == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for the tokens of %zu bytes", n_bytes);
-    else if ((status = ct_engine_tokenize(engine, text, n_bytes, true, *ids, n_bytes + 2, n_ids)) !=
+    else if ((status = ct_engine_tokenize(engine, text, n_bytes, true, *ids, capacity, n_ids)) !=
              CT_OK)
         ct_error_set(err, status, "%s: %s", path, ct_status_text(status));
     free(text);

@@ -137,14 +137,15 @@ static enum ct_status answer(struct run *run, const char *text, size_t n_bytes, 
                              struct ct_error *err)
 {
     const int context = ct_engine_info(run->engine)->context_tok;
-    int32_t *ids = malloc((n_bytes + 2) * sizeof *ids);
+    const size_t capacity = 3 * n_bytes + 1;
+    int32_t *ids = malloc(capacity * sizeof *ids);
     if (ids == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for the prompt");
     size_t n_ids = 0;
     struct ct_sampler *sampler = NULL;
     struct ct_slice last;
     enum ct_status status =
-        ct_engine_tokenize(run->engine, text, n_bytes, true, ids, n_bytes + 2, &n_ids);
+        ct_engine_tokenize(run->engine, text, n_bytes, true, ids, capacity, &n_ids);
     if (status != CT_OK)
         ct_error_set(err, status, "the prompt: %s", ct_status_text(status));
     else if (n_ids == 0)

@@ -33,7 +33,7 @@ static enum ct_status add_text(struct ct_openai_reader *reader, const char *fiel
 {
     struct ct_request *request = reader->request;
     size_t context_tok = (size_t)reader->model->info->context_tok;
-    size_t capacity = n_bytes + 16 < context_tok ? n_bytes + 16 : context_tok;
+    size_t capacity = 3 * n_bytes + 1 < context_tok ? 3 * n_bytes + 1 : context_tok;
     size_t n_ids = 0;
     int32_t *ids = ct_arena_alloc(&request->arena, capacity * sizeof *ids);
     if (ids == NULL)

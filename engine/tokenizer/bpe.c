@@ -8,6 +8,7 @@
 #include "engine/tokenizer/bpe.h"
 
 #include "engine/tokenizer/bpe_internal.h"
+#include "engine/tokenizer/normalizer.h"
 #include "engine/tokenizer/utf8.h"
 
 #include <stdlib.h>
@@ -215,8 +216,10 @@ static int find_added(const struct ct_bpe *bpe, int pass, const char *text, size
     return found;
 }
 
-/* Cuts added tokens out of a text: pass 0, pass 1, then words. */
-static enum ct_status encode_text(struct encoder *enc, int pass, const char *text, size_t n_bytes)
+static enum ct_status encode_text(struct encoder *enc, int pass, const char *text, size_t n_bytes);
+
+/* Cuts the added tokens of a pass out of a text, and hands what is between them on. */
+static enum ct_status cut_added(struct encoder *enc, int pass, const char *text, size_t n_bytes)
 {
     if (n_bytes == 0)
         return CT_OK;
@@ -245,6 +248,21 @@ static enum ct_status encode_text(struct encoder *enc, int pass, const char *tex
         i += n_token;
     }
     return encode_text(enc, pass + 1, text + done, n_bytes - done);
+}
+
+/* Pass 0, normalization, pass 1, then words. */
+static enum ct_status encode_text(struct encoder *enc, int pass, const char *text, size_t n_bytes)
+{
+    if (pass != 1 || !enc->bpe->has_nfc)
+        return cut_added(enc, pass, text, n_bytes);
+    char *normal = NULL;
+    enum ct_status status = ct_nfc(text, n_bytes, &normal, &n_bytes);
+    if (status == CT_OK && n_bytes > INT32_MAX)
+        status = CT_TOO_LARGE;
+    if (status == CT_OK)
+        status = cut_added(enc, pass, normal != NULL ? normal : text, n_bytes);
+    free(normal);
+    return status;
 }
 
 enum ct_status ct_bpe_encode(const struct ct_bpe *bpe, const char *text, size_t n_bytes,

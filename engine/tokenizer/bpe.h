@@ -1,6 +1,6 @@
 /* Byte-level BPE, giving the same ids as Hugging Face's `tokenizers`.
  *
- * text -> special tokens split off -> pre-tokenizer (PCRE2) -> bytes as printable characters ->
+ * text -> special tokens split off -> NFC where asked for -> pre-tokenizer (PCRE2) -> bytes as printable characters ->
  * merges by rank -> ids; and back, by streaming, never half a character. Built from GGUF metadata
  * (tokenizer.ggml.*) or from tokenizer.json. Immutable once open; any thread may encode and decode.
  */
@@ -38,7 +38,8 @@ bool ct_bpe_is_special(const struct ct_bpe *bpe, int id);
 
 /* ids of text. Invalid UTF-8 is replaced as Python's errors="replace" does before encoding. Special
  * tokens written in the text become their ids only where has_special. Writes at most capacity ids;
- * *n_ids is how many there are in all (call again with more room when it is larger). CT_MEMORY;
+ * *n_ids is how many there are in all, at most 3 * n_bytes (repaired and normalized text may be so
+ * much longer). CT_MEMORY;
  * CT_TOO_LARGE when the text has more than 2^30 bytes, or when a pattern goes past its limits (runs
  * of white space of 10 MB and more can, with Llama 3's and Qwen 2's patterns). */
 CT_MUST_CHECK enum ct_status ct_bpe_encode(const struct ct_bpe *bpe, const char *text,

@@ -129,7 +129,7 @@ char *ct_bpe_format_json(const struct ct_bpe *bpe)
         return NULL;
     fputs("{\"version\": \"1.0\", \"truncation\": null, \"padding\": null,\n", file);
     put_added(file, bpe);
-    fputs("\"normalizer\": null,\n", file);
+    fprintf(file, "\"normalizer\": %s,\n", bpe->has_nfc ? "{\"type\": \"NFC\"}" : "null");
     put_pretokenizer(file, bpe->pre);
     fputs("\"post_processor\": null,\n\"decoder\": ", file);
     put_byte_level(file, true);

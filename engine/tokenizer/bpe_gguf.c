@@ -1,8 +1,7 @@
 /* Reads a tokenizer from GGUF metadata: tokenizer.ggml.{model,pre,tokens,token_type,merges}.
  *
  * GGUF says which tokens are control tokens and names the pre-tokenizer; the rest of
- * tokenizer.json's settings follow from that name. It does not say whether the original normalizes
- * text to NFC (Qwen 2 does), so that such text must come in NFC to give the original's ids. */
+ * tokenizer.json's settings follow from that name: that it is NFC for Qwen 2, say. */
 #include "engine/format/gguf.h"
 #include "engine/tokenizer/bpe_internal.h"
 
@@ -32,6 +31,7 @@ static enum ct_status read_settings(const struct ct_gguf *gguf, struct ct_bpe *b
         pre = (struct ct_gguf_text){"default", strlen("default")};
     else if (status != CT_OK)
         return missing(err, status, "tokenizer.ggml.pre");
+    bpe->has_nfc = pre.n_bytes == 5 && memcmp(pre.data, "qwen2", 5) == 0;
     bpe->has_whole_words = pre.n_bytes == 9 && memcmp(pre.data, "llama-bpe", 9) == 0;
     status = ct_pretokenizer_add_named(bpe->pre, pre.data, pre.n_bytes, err);
     return status == CT_UNSUPPORTED ? ct_error_prefix(err, "tokenizer.ggml.pre") : status;

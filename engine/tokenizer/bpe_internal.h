@@ -58,6 +58,7 @@ struct ct_bpe {
     uint16_t byte_chars[256]; /* the printable character that stands for a byte */
     int32_t byte_ids[256];    /* the token a byte starts as; -1: the byte is left out */
     int32_t unknown_id;       /* stands for bytes without a token; -1: none */
+    bool has_nfc;             /* text is brought to NFC before pass 1 ("normalizer") */
     bool has_whole_words;     /* a word that is a token needs no merges ("ignore_merges") */
 };
 

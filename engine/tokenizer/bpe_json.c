@@ -8,6 +8,7 @@
 #include "engine/base/json_text.h"
 #include "engine/tokenizer/bpe_internal.h"
 #include "engine/tokenizer/json_cursor.h"
+#include "engine/tokenizer/normalizer.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -126,9 +127,16 @@ static enum ct_status check_model(const json_t *model, struct ct_error *err)
     return refuse_set(model, unsupported_keys, "model.", err);
 }
 
+static enum ct_status read_normalizer(struct ct_bpe *bpe, const json_t *normalizer,
+                                      struct ct_error *err)
+{
+    bpe->has_nfc = strcmp(text_of(normalizer, "type"), "NFC") == 0;
+    return bpe->has_nfc || is_off(normalizer) ? CT_OK : unsupported(err, "normalizer", normalizer);
+}
+
 static enum ct_status check_rest(const json_t *root, struct ct_error *err)
 {
-    static const char *const unsupported_keys[] = {"truncation", "padding", "normalizer", NULL};
+    static const char *const unsupported_keys[] = {"truncation", "padding", NULL};
     enum ct_status status = check_model(json_object_get(root, "model"), err);
     if (status != CT_OK)
         return status;
@@ -256,6 +264,19 @@ static enum ct_status read_merges(struct ct_bpe *bpe, struct ct_json_cursor *jso
     return status;
 }
 
+/* A token that is looked for in normalized text must be normalized itself to be found. */
+static enum ct_status check_normal(const json_t *content, struct ct_error *err)
+{
+    char *normal = NULL;
+    size_t n_normal;
+    enum ct_status status =
+        ct_nfc(json_string_value(content), json_string_length(content), &normal, &n_normal);
+    if (status == CT_OK && normal != NULL)
+        status = unsupported(err, "content that is not in NFC", content);
+    free(normal);
+    return status;
+}
+
 /* Added tokens may be in the vocabulary too, under the same id. */
 static enum ct_status add_added(struct ct_bpe *bpe, const json_t *added, int64_t limit,
                                 struct ct_error *err)
@@ -276,10 +297,13 @@ static enum ct_status add_added(struct ct_bpe *bpe, const json_t *added, int64_t
                     memcmp(bpe->tokens[id].text, text, n_bytes) == 0;
     if (!is_known)
         status = ct_bpe_add_token(bpe, id, limit, text, n_bytes, err);
+    const bool is_normalized = json_is_true(json_object_get(added, "normalized"));
+    if (status == CT_OK && is_normalized && bpe->has_nfc)
+        status = check_normal(content, err);
     if (status != CT_OK)
         return status;
     return ct_bpe_add_added(bpe, (int32_t)id, json_is_true(json_object_get(added, "special")),
-                            json_is_true(json_object_get(added, "normalized")));
+                            is_normalized);
 }
 
 static enum ct_status add_all_added(struct ct_bpe *bpe, const json_t *list, int64_t limit,
@@ -319,6 +343,8 @@ static enum ct_status build(struct ct_bpe *bpe, const json_t *root, const struct
                             size_t n_bytes, struct ct_error *err)
 {
     enum ct_status status = check_rest(root, err);
+    if (status == CT_OK)
+        status = read_normalizer(bpe, json_object_get(root, "normalizer"), err);
     if (status != CT_OK)
         return status;
     if (tables[0].begin == NULL || tables[1].begin == NULL)

@@ -105,6 +105,13 @@ class Run(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr, r"the prompt has \d+ tokens, the context 64")
 
+    def test_broken_bytes_may_be_three_tokens_each(self):
+        result = centroid("run", FIXTURE, "--raw", "--prompt", "\udcff" * 100, "--max-tokens", 1)
+        self.assertEqual((result.returncode, result.stderr[:200]), (1, "centroid run: the prompt has "
+                         "300 tokens, the context 256\n"))
+        result = centroid("run", FIXTURE, "--raw", "--prompt", "\udcff" * 40, "--max-tokens", 1)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
 
 class Measure(unittest.TestCase):
     def test_perplexity_json(self):

@@ -5,9 +5,10 @@ ${CENTROID_CACHE:-${XDG_CACHE_HOME:-~/.cache}/centroid}/SmolLM2-135M-Instruct.Q4
 Run: python3 make_tokenizer.py
 
 The file, little-endian, without padding:
-  "CTBPE001", u32 number of texts, then each text:
+  "CTBPE002", u32 number of texts, then each text:
     u16 number of segments; each: u32 bytes, u32 repeats, the bytes
-    four results: SmolLM2 without and with special tokens, the fixture without and with;
+    six results: SmolLM2 without and with special tokens, the fixture without and with, the fixture's
+      vocabulary with Qwen 2's normalizer and split without and with;
       each: u32 number of ids, u64 FNV-1a of them as u32
     u16 number of SmolLM2's ids with special tokens that follow (0 when there are many), u16 each
 """
@@ -20,13 +21,16 @@ import struct
 import unicodedata
 
 from gguf import GGUFReader
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIXTURE = HERE.parent / "support" / "fixture" / "tokenizer.json"
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 N_TEXTS = 2000
 MAX_IDS_IN_FULL = 64
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+    r"\s+(?!\S)|\s+")
 
 SPACES = [chr(c) for c in (
     *range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F,
@@ -124,6 +128,28 @@ def special_texts(rng, n, specials):
         yield "".join(rng.choices(pieces, k=rng.randint(1, 7)))
 
 
+def nfc_texts(rng, n):
+    """Letters in pieces, marks in any order, and characters that NFC does not keep."""
+    letters = [c for c in range(0xC0, 0x30000) if unicodedata.decomposition(chr(c))[:1] not in ("", "<")]
+    syllables = range(0xAC00, 0xD7A4)
+    marks = [c for c in range(0x300, 0x3100) if unicodedata.combining(chr(c))]
+    for _ in range(n):
+        parts = []
+        for _ in range(rng.randint(1, 6)):
+            form = rng.choice(["NFD", "NFD", "NFC"])
+            letter = chr(rng.choice(rng.choice([letters, letters, syllables, range(0x61, 0x7B)])))
+            parts.append(unicodedata.normalize(form, letter) if rng.random() < 0.8 else letter)
+            parts += (chr(rng.choice(marks)) for _ in range(rng.choice([0, 0, 1, 2, 4])))
+            parts.append(rng.choice(["", "", " ", "<|im_end|>", "1"]))
+        yield "".join(parts)
+
+
+def is_settled(text):
+    """Whether the reference's normalizer and Unicode 14 agree: it knows no marks newer than Unicode 9."""
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return normalizers.NFC().normalize_str(text) == unicodedata.normalize("NFC", text)
+
+
 def new_letters():
     """Letters and marks of Unicode 15 and 16, which PCRE2 10.42 does not know."""
     for c in (0x1C89, 0xA7CB, 0xA7DC, 0x105C0, 0x10D4A, 0x11380, 0x11F04, 0x13460, 0x16100, 0x16D40, 0x1E030,
@@ -148,7 +174,8 @@ def long_texts(rng):
 def make_texts(specials):
     rng = random.Random(20240229)
     plain = [*script_texts(rng, 560), *space_texts(rng, 230), *digit_texts(rng, 170), *code_texts(rng, 170),
-             *emoji_texts(rng, 130), *bad_texts(rng, 260), *special_texts(rng, 180, specials), *new_letters()]
+             *emoji_texts(rng, 130), *bad_texts(rng, 260), *special_texts(rng, 180, specials), *new_letters(), *nfc_texts(rng, 150)]
+    plain = [text for text in plain if is_settled(text)]
     texts = [[(t if isinstance(t, bytes) else t.encode(), 1)] for t in plain] + list(long_texts(rng))
     texts += [[(t.encode(), 1)] for t in word_texts(rng, N_TEXTS - len(texts))]
     return texts
@@ -168,6 +195,15 @@ def smollm2(path):
     return Tokenizer.from_str(json.dumps(value)), [token["content"] for token in value["added_tokens"]]
 
 
+def with_qwen2_rules(path):
+    value = json.loads(path.read_text(encoding="utf-8"))
+    value["normalizer"] = {"type": "NFC"}
+    value["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": QWEN2_PATTERN}, "behavior": "Isolated", "invert": False},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}]}
+    return Tokenizer.from_str(json.dumps(value))
+
+
 def fnv(ids):
     value = 0xCBF29CE484222325
     for byte in struct.pack(f"<{len(ids)}I", *ids):
@@ -180,15 +216,16 @@ def main():
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "centroid")
     real, specials = smollm2(os.path.join(cache, MODEL))
     fixture = Tokenizer.from_file(str(FIXTURE))
+    qwen2 = with_qwen2_rules(FIXTURE)
     texts = make_texts(specials)
     assert len(texts) == N_TEXTS
-    out = bytearray(b"CTBPE001" + struct.pack("<I", len(texts)))
+    out = bytearray(b"CTBPE002" + struct.pack("<I", len(texts)))
     for segments in texts:
         out += struct.pack("<H", len(segments))
         for data, repeats in segments:
             out += struct.pack("<II", len(data), repeats) + data
         text = b"".join(data * repeats for data, repeats in segments).decode("utf-8", "replace")
-        for tokenizer in (real, fixture):
+        for tokenizer in (real, fixture, qwen2):
             for has_special in (False, True):
                 tokenizer.encode_special_tokens = not has_special
                 ids = tokenizer.encode(text, add_special_tokens=False).ids

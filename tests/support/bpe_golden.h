@@ -8,7 +8,12 @@
 
 #include <string.h>
 
-enum bpe_golden_tokenizer { BPE_GOLDEN_SMOLLM2, BPE_GOLDEN_FIXTURE };
+enum bpe_golden_tokenizer {
+    BPE_GOLDEN_SMOLLM2,
+    BPE_GOLDEN_FIXTURE,
+    BPE_GOLDEN_QWEN2,
+    N_BPE_GOLDENS
+};
 
 struct bpe_golden {
     char *data;
@@ -22,8 +27,8 @@ struct bpe_golden_text {
     struct {
         uint32_t n_ids;
         uint64_t hash;
-    } results[2][2]; /* [tokenizer][has special tokens] */
-    uint16_t n_full; /* SmolLM2's ids with special tokens, where they are few */
+    } results[N_BPE_GOLDENS][2]; /* [tokenizer][has special tokens] */
+    uint16_t n_full;             /* SmolLM2's ids with special tokens, where they are few */
     uint16_t full[64];
 };
 
@@ -38,7 +43,7 @@ static inline void bpe_golden_open(struct bpe_golden *golden)
     size_t n_bytes;
     golden->data = read_whole_file(CT_TEST_DIR "/golden/tokenizer.bin", &n_bytes);
     assert_non_null(golden->data);
-    assert_memory_equal(golden->data, "CTBPE001", 8);
+    assert_memory_equal(golden->data, "CTBPE002", 8);
     golden->at = golden->data + 8;
     bpe_golden_take(golden, &golden->n_texts, 4);
     assert_int_equal(golden->n_texts, 2000);
@@ -60,7 +65,7 @@ static inline void bpe_golden_next(struct bpe_golden *golden, struct bpe_golden_
             memcpy(text->text + text->n_bytes, golden->at, n_bytes);
         golden->at += n_bytes;
     }
-    for (int t = 0; t < 2; t++)
+    for (int t = 0; t < N_BPE_GOLDENS; t++)
         for (int s = 0; s < 2; s++) {
             bpe_golden_take(golden, &text->results[t][s].n_ids, 4);
             bpe_golden_take(golden, &text->results[t][s].hash, 8);

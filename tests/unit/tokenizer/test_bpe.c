@@ -191,7 +191,7 @@ static void test_what_would_change_ids_is_refused_by_name(void **state)
     parts = plain;                                                                                 \
     parts.part = value;                                                                            \
     check_refused(parts, status, message)
-    REFUSED(head, "\"normalizer\": {\"type\": \"NFC\"},", CT_UNSUPPORTED, "normalizer");
+    REFUSED(head, "\"normalizer\": {\"type\": \"NFKC\"},", CT_UNSUPPORTED, "normalizer");
     REFUSED(head, "\"truncation\": {\"max_length\": 5},", CT_UNSUPPORTED, "truncation");
     REFUSED(head, "\"padding\": {\"pad_id\": 5},", CT_UNSUPPORTED, "padding");
     REFUSED(head, "\"model\": 5,", CT_FORMAT, "");
@@ -237,6 +237,10 @@ static void test_what_is_inconsistent_is_refused_by_name(void **state)
     (void)state;
     struct parts parts = plain;
     REFUSED(added, "{\"id\": 7}", CT_FORMAT, "added_tokens[0]");
+    parts = plain;
+    parts.head = "\"normalizer\": {\"type\": \"NFC\"},";
+    parts.added = "{\"id\": 7, \"content\": \"e\\u0301\", \"normalized\": true}";
+    check_refused(parts, CT_UNSUPPORTED, "added_tokens[0]: content that is not in NFC");
     REFUSED(added, "5", CT_FORMAT, "added_tokens[0]");
     REFUSED(added, "{\"id\": 0, \"content\": \"<x>\"}", CT_FORMAT,
             "id 0 is both \"a\" and \"<x>\"");

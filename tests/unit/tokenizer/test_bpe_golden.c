@@ -1,6 +1,35 @@
 /* The fixture's tokenizer gives the reference's ids for 2,000 texts, also after a round trip. */
 #include "tests/support/bpe_golden.h"
 
+#include <jansson.h>
+
+/* The fixture's vocabulary under Qwen 2's rules: NFC, and its split. */
+static void test_ids_of_normalized_text(void **state)
+{
+    (void)state;
+    static const char pre[] =
+        "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": "
+        "{\"Regex\": "
+        "\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| "
+        "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}, "
+        "\"behavior\": \"Isolated\", \"invert\": false}, {\"type\": \"ByteLevel\", "
+        "\"add_prefix_space\": false, \"use_regex\": false}]}";
+    struct ct_bpe *bpe = NULL;
+    struct ct_error err = {0};
+    json_t *json = json_load_file(CT_TEST_DIR "/support/fixture/tokenizer.json", 0, NULL);
+    json_object_set_new(json, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    json_object_set_new(json, "pre_tokenizer", json_loads(pre, 0, NULL));
+    char *text = json_dumps(json, 0);
+    assert_non_null(text);
+    if (ct_bpe_open_json(text, strlen(text), &bpe, &err) != CT_OK)
+        fail_msg("%s", err.message);
+    bpe_golden_check(bpe, BPE_GOLDEN_QWEN2);
+    bpe_golden_check_round_trip(bpe, BPE_GOLDEN_QWEN2);
+    ct_bpe_close(bpe);
+    free(text);
+    json_decref(json);
+}
+
 static int open_fixture(void **state)
 {
     size_t n_bytes;
@@ -72,6 +101,7 @@ int main(void)
         cmocka_unit_test(test_ids_equal_the_reference),
         cmocka_unit_test(test_round_trip_keeps_ids),
         cmocka_unit_test(test_decoding_gives_the_text_back),
+        cmocka_unit_test(test_ids_of_normalized_text),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }
