@@ -1,0 +1,73 @@
+#include "engine/base/svg.h"
+
+const char *const ct_svg_colours[CT_SVG_N_COLOURS] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                                      "#e69f00", "#56b4e9", "#7f7f7f"};
+
+enum { MARGIN = 70 };
+
+static void put_escaped(FILE *file, const char *text)
+{
+    for (; *text != '\0'; text++)
+        switch (*text) {
+        case '&':
+            fputs("&amp;", file);
+            break;
+        case '<':
+            fputs("&lt;", file);
+            break;
+        case '>':
+            fputs("&gt;", file);
+            break;
+        default:
+            fputc((unsigned char)*text < ' ' ? '?' : *text, file);
+        }
+}
+
+void ct_svg_begin(FILE *file, int width, int height, const char *title)
+{
+    fprintf(file,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
+            "height=\"%d\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n<title>",
+            width, height, width, height);
+    put_escaped(file, title);
+    fprintf(file,
+            "</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
+            "<text x=\"%d\" y=\"26\" font-size=\"16\">",
+            MARGIN);
+    put_escaped(file, title);
+    fputs("</text>\n", file);
+}
+
+void ct_svg_end(FILE *file)
+{
+    fputs("</svg>\n", file);
+}
+
+void ct_svg_text(FILE *file, double x, double y, const char *anchor, const char *text)
+{
+    fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
+    put_escaped(file, text);
+    fputs("</text>\n", file);
+}
+
+void ct_svg_text_up(FILE *file, double x, double y, const char *text)
+{
+    fprintf(file,
+            "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" "
+            "transform=\"rotate(-90 %.1f %.1f)\">",
+            x, y, x, y);
+    put_escaped(file, text);
+    fputs("</text>\n", file);
+}
+
+void ct_svg_line(FILE *file, double x1, double y1, double x2, double y2, const char *colour,
+                 double width, const char *dash)
+{
+    fprintf(file,
+            "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" "
+            "stroke-width=\"%.1f\"",
+            x1, y1, x2, y2, colour, width);
+    if (dash != NULL)
+        fprintf(file, " stroke-dasharray=\"%s\"", dash);
+    fputs("/>\n", file);
+}

@@ -1,0 +1,26 @@
+/* Plots as SVG: no script, no font of its own, readable on light and dark pages. Coordinates are
+ * pixels from the top left. One thread a file; the caller looks at ferror. */
+#ifndef CT_BASE_SVG_H
+#define CT_BASE_SVG_H
+
+#include <stdio.h>
+
+/* Okabe and Ito's colours, which colour-blind readers can tell apart. */
+enum { CT_SVG_N_COLOURS = 7 };
+extern const char *const ct_svg_colours[CT_SVG_N_COLOURS];
+
+/* The title stands at the top; what is drawn begins below 40. */
+void ct_svg_begin(FILE *file, int width, int height, const char *title);
+void ct_svg_end(FILE *file);
+
+/* anchor: "start", "middle" or "end", the place of x in the text. Any text: it is escaped. */
+void ct_svg_text(FILE *file, double x, double y, const char *anchor, const char *text);
+
+/* Upwards, its middle at x, y: the name of a vertical axis. */
+void ct_svg_text_up(FILE *file, double x, double y, const char *text);
+
+/* dash: as SVG's stroke-dasharray, or NULL. */
+void ct_svg_line(FILE *file, double x1, double y1, double x2, double y2, const char *colour,
+                 double width, const char *dash);
+
+#endif
