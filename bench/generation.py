@@ -19,7 +19,7 @@ TESTS = ("tg128", "pp512")
 
 def centroid(options, threads):
     """{test: row} of one run of `centroid bench`."""
-    rows = json.loads(
+    found = json.loads(
         report.run(
             options.centroid,
             "bench",
@@ -35,7 +35,7 @@ def centroid(options, threads):
             "--json",
         )
     )
-    return {row["test"]: row for row in rows}
+    return {row["test"]: row for row in found["tests"]}
 
 
 def peer(options, path, threads):

@@ -71,3 +71,12 @@ void ct_svg_line(FILE *file, double x1, double y1, double x2, double y2, const c
         fprintf(file, " stroke-dasharray=\"%s\"", dash);
     fputs("/>\n", file);
 }
+
+void ct_svg_point(FILE *file, double x, double y, double radius, const char *colour,
+                  const char *text)
+{
+    fprintf(file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\"><title>", x, y, radius,
+            colour);
+    put_escaped(file, text);
+    fputs("</title></circle>\n", file);
+}

@@ -23,4 +23,8 @@ void ct_svg_text_up(FILE *file, double x, double y, const char *text);
 void ct_svg_line(FILE *file, double x1, double y1, double x2, double y2, const char *colour,
                  double width, const char *dash);
 
+/* A disc; a viewer shows the text where the pointer rests on it. */
+void ct_svg_point(FILE *file, double x, double y, double radius, const char *colour,
+                  const char *text);
+
 #endif

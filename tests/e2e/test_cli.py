@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 CENTROID = os.environ["CENTROID"]
 FIXTURE = pathlib.Path(__file__).parent.parent / "support" / "fixture"
@@ -57,6 +58,10 @@ class Help(unittest.TestCase):
             (["eval", "perplexity", FIXTURE, "--text", "x", "--reference", FIXTURE],
              "--reference is for 'divergence'"),
             (["bench", FIXTURE, "--threads", "1,x"], "--threads: '1,x' is not a list"),
+            (["bench", FIXTURE, "--bits", "6,"], "--bits: '6,' is not a list of at most 32 numbers from 2 to 8"),
+            (["bench"], "MODEL or --kernels is missing"),
+            (["bench", "--kernels", "--sets", "best"], "--sets: 'best' is not a list of instruction sets"),
+            (["bench", "--kernels", "--columns", "100"], "--columns: 100 is not a multiple of 64"),
         ):
             result = centroid(*line)
             self.assertEqual(result.returncode, 2, line)
@@ -143,20 +148,55 @@ class Measure(unittest.TestCase):
             self.assertGreater(other["mean_kl"], 0)
             self.assertLess(other["mean_kl"], 1)
 
+    def check_limits(self, row):
+        for value, unit in (("gb_per_s", "bytes"), ("gops", "ops")):
+            self.assertGreater(row[value], 0)
+            self.assertGreater(row["limit_" + value], 0)
+            if "tokens_per_s" in row:
+                self.assertAlmostEqual(row[value],
+                                       row["tokens_per_s"]["median"] * row[unit + "_per_token"] / 1e9,
+                                       delta=0.01 + 0.01 * row[value])
+
     def test_bench_json(self):
         result = centroid("bench", FIXTURE, "--prompt-tokens", "32", "--generate-tokens", "16", "--threads",
-                          "1,2", "--repeat", "3", "--json")
+                          "1,2", "--repeat", "3", "--depth", "0,48", "--json")
         self.assertEqual(result.returncode, 0, result.stderr)
-        rows = json.loads(result.stdout)
-        self.assertEqual([(row["test"], row["threads"]) for row in rows],
-                         [("pp32", 1), ("tg16", 1), ("pp32", 2), ("tg16", 2)])
-        for row in rows:
+        found = json.loads(result.stdout)
+        self.assertEqual([machine["threads"] for machine in found["machine"]], [1, 2])
+        for machine in found["machine"]:
+            self.assertGreater(machine["gb_per_s"], 0)
+            self.assertGreater(min(machine["int8_gops"].values()), 0)
+            self.assertIn("scalar", machine["int8_gops"])
+        names = ("pp32", "tg16", "pp32@48", "tg16@48")
+        self.assertEqual([(row["test"], row["threads"]) for row in found["tests"]],
+                         [(name, threads) for threads in (1, 2) for name in names])
+        for row in found["tests"]:
             rate = row["tokens_per_s"]
             self.assertTrue(0 < rate["min"] <= rate["median"] <= rate["max"])
-            self.assertGreater(row["bytes_per_token"], 0)
-            self.assertGreater(row["limit_gb_per_s"], 0)
-            self.assertAlmostEqual(row["gb_per_s"], rate["median"] * row["bytes_per_token"] / 1e9,
-                                   delta=0.01 + 0.01 * row["gb_per_s"])
+            self.check_limits(row)
+        plain, deep = found["tests"][1], found["tests"][3]
+        self.assertGreater(deep["bytes_per_token"], plain["bytes_per_token"]) # keys and values
+        self.assertEqual(found["kernels"], [])
+
+    def test_bench_kernels_and_plot(self):
+        with tempfile.TemporaryDirectory() as folder:
+            plot = pathlib.Path(folder, "roofline.svg")
+            line = ["bench", "--kernels", "--threads", "2", "--bits", "3,6", "--rows", "1,5", "--plot", plot]
+            found = json.loads(centroid(*line, "--json").stdout)
+            self.assertEqual(found["tests"], [])
+            self.assertEqual([(row["bits"], row["rows"]) for row in found["kernels"]
+                              if row["kernel"] == "linear_i8"], [(3, 1), (3, 5), (6, 1), (6, 5)])
+            self.assertIn("attention", [row["kernel"] for row in found["kernels"]])
+            for row in found["kernels"]:
+                self.check_limits(row)
+            root = xml.etree.ElementTree.parse(plot).getroot()
+            texts = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
+            for text in ("linear_i8, 3 bits", "linear_i8, 6 bits", "attention", "GOPS"):
+                self.assertIn(text, texts)
+            self.assertTrue(any(text.startswith("2 threads: ") for text in texts))
+            table = centroid(*line).stdout
+            self.assertIn("limits of 2 threads: memory ", table)
+            self.assertEqual(table.count("linear_i8"), 4)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,174 @@
+/* A model's speed: ppN is a prompt of N tokens, tgN the generation of N, each after `depth` tokens.
+ *
+ * Rounds of each test are run in turn, with the machine's roofs measured between them, so that a
+ * change of the machine's pace meets all alike. */
+#include "cli/bench.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/rng.h"
+#include "engine/engine.h"
+
+#include <stdlib.h>
+
+struct test {
+    struct ct_bench_point point;
+    double *rates; /* [n_repeat] */
+    int n_rates;
+};
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void summarise(struct test *test)
+{
+    const int n = test->n_rates;
+    qsort(test->rates, (size_t)n, sizeof *test->rates, by_value);
+    test->point.rate = (test->rates[(n - 1) / 2] + test->rates[n / 2]) / 2;
+    test->point.low = test->rates[0];
+    test->point.high = test->rates[n - 1];
+}
+
+/* The tokens of one round, in steps; the clock starts after the first `depth`. */
+static enum ct_status run_steps(struct ct_engine *engine, struct ct_session *session,
+                                const int32_t *tokens, struct test *test, struct ct_error *err)
+{
+    const int depth = test->point.depth, end = depth + test->point.size;
+    const int max_step = ct_engine_info(engine)->max_step_tok;
+    const int step = test->point.kind == CT_BENCH_GENERATION ? 1 : max_step;
+    uint64_t start_ns = 0;
+    struct ct_cost cost = {0};
+    for (int i = 0; i < end;) {
+        const bool is_timed = i >= depth;
+        const int left = is_timed ? end - i : depth - i, limit = is_timed ? step : max_step;
+        struct ct_slice slice = {.session = session,
+                                 .tokens = tokens + i,
+                                 .n_tokens = left < limit ? left : limit,
+                                 .n_logits = is_timed && (step == 1 || left <= limit)};
+        if (i == depth)
+            start_ns = ct_clock_ns();
+        enum ct_status status = ct_engine_step(engine, &slice, 1, err);
+        if (status != CT_OK)
+            return status;
+        if (is_timed)
+            ct_cost_add(&cost, &slice.cost);
+        i += slice.n_tokens;
+    }
+    const int n = test->point.size;
+    test->rates[test->n_rates++] = n / ((double)(ct_clock_ns() - start_ns) * 1e-9);
+    test->point.bytes = (double)cost.bytes_dram / n;
+    test->point.ops = 2 * (double)(cost.macs_i8 + cost.macs_f32) / n;
+    return CT_OK;
+}
+
+static enum ct_status run_round(struct ct_engine *engine, struct test *test, struct ct_error *err)
+{
+    const int n = test->point.depth + test->point.size;
+    const int n_vocab = ct_engine_info(engine)->n_vocab;
+    struct ct_session *session = NULL;
+    int32_t *tokens = malloc((size_t)n * sizeof *tokens);
+    if (tokens == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for %d tokens", n);
+    struct ct_rng rng;
+    ct_rng_init(&rng, 1);
+    for (int i = 0; i < n; i++)
+        tokens[i] = (int32_t)ct_rng_below(&rng, (uint64_t)n_vocab);
+    enum ct_status status = ct_session_open(engine, n, &session);
+    if (status == CT_OK)
+        status = run_steps(engine, session, tokens, test, err);
+    else
+        ct_error_set(err, status, "a session of %d tokens: %s", n, ct_status_text(status));
+    ct_session_close(session);
+    free(tokens);
+    return status;
+}
+
+/* The tests that the settings ask for, their sizes of 0 left out; returns how many. */
+static int list_tests(const struct ct_bench *bench, int n_threads, struct test *tests,
+                      double *rates)
+{
+    int n = 0;
+    for (int d = 0; d < bench->depths.n; d++)
+        for (int kind = CT_BENCH_PROMPT; kind <= CT_BENCH_GENERATION; kind++) {
+            const struct ct_bench_list *sizes =
+                kind == CT_BENCH_PROMPT ? &bench->prompts : &bench->generations;
+            for (int i = 0; i < sizes->n; i++) {
+                if (sizes->values[i] == 0)
+                    continue;
+                tests[n] = (struct test){.point = {.kind = (enum ct_bench_kind)kind,
+                                                   .isa = ct_isa_current(),
+                                                   .n_threads = n_threads,
+                                                   .size = sizes->values[i],
+                                                   .depth = bench->depths.values[d]},
+                                         .rates = rates + n * bench->n_repeat};
+                n++;
+            }
+        }
+    return n;
+}
+
+static int longest(const struct test *tests, int n)
+{
+    int tok = 0;
+    for (int i = 0; i < n; i++) {
+        const int own = tests[i].point.depth + tests[i].point.size;
+        tok = own > tok ? own : tok;
+    }
+    return tok;
+}
+
+static enum ct_status run_tests(struct ct_bench *bench, struct ct_engine *engine,
+                                struct ct_pool *pool, struct test *tests, int n_tests,
+                                struct ct_error *err)
+{
+    enum ct_status status = CT_OK;
+    for (int round = -1; round < bench->n_repeat; round++)
+        for (int i = 0; i < n_tests && status == CT_OK; i++) {
+            ct_roofs_measure(bench->roofs, pool);
+            status = run_round(engine, &tests[i], err);
+            if (round < 0) /* warms caches up */
+                tests[i].n_rates = 0;
+        }
+    for (int i = 0; i < n_tests && status == CT_OK; i++) {
+        summarise(&tests[i]);
+        status = ct_bench_add(bench, &tests[i].point, err);
+    }
+    return status;
+}
+
+enum ct_status ct_bench_model(struct ct_bench *bench, const char *model, struct ct_pool *pool,
+                              struct ct_error *err)
+{
+    const int n_threads = ct_pool_n_workers(pool);
+    const int max_tests = bench->depths.n * (bench->prompts.n + bench->generations.n);
+    struct ct_engine *engine = NULL;
+    struct test *tests = calloc((size_t)max_tests, sizeof *tests);
+    double *rates = calloc((size_t)(max_tests * bench->n_repeat), sizeof *rates);
+    enum ct_status status = CT_OK;
+    if (tests == NULL || rates == NULL) {
+        status = ct_error_set(err, CT_MEMORY, "no memory for %d tests", max_tests);
+        goto out;
+    }
+    const int n_tests = list_tests(bench, n_threads, tests, rates);
+    const struct ct_engine_options options = {
+        .n_threads = n_threads,
+        .context_tok = longest(tests, n_tests),
+        .max_sessions = 1,
+        .activations = (enum ct_activations)bench->activations,
+    };
+    status = ct_engine_open(model, &options, &engine, err);
+    if (status != CT_OK)
+        goto out;
+    if (ct_engine_info(engine)->context_tok < options.context_tok)
+        status = ct_error_set(err, CT_CONTEXT, "%d tokens are more than the model's context of %d",
+                              options.context_tok, ct_engine_info(engine)->context_tok);
+    else
+        status = run_tests(bench, engine, pool, tests, n_tests, err);
+out:
+    ct_engine_close(engine);
+    free(rates);
+    free(tests);
+    return status;
+}
