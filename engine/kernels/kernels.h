@@ -86,15 +86,16 @@ struct ct_dense {
     bool is_added;
 };
 
-/* Attention of one query token over its keys, for one KV head and the n_rep query heads that share it
- * (grouped-query attention), with online softmax page by page in position order. Page p holds positions
- * [p * CT_KV_PAGE, (p + 1) * CT_KV_PAGE); pages are cut at absolute positions, so that a token's result
- * does not depend on how its prompt was chunked.
+/* Attention of one query token over some of its keys, for one KV head and the n_rep query heads that share
+ * it (grouped-query attention), with online softmax page by page in position order. Page p holds positions
+ * [p * CT_KV_PAGE, (p + 1) * CT_KV_PAGE).
  *
  *   k page  f16 [D, CT_KV_PAGE]   (keys across, so that scores need no horizontal sum)
  *   v page  f16 [CT_KV_PAGE, D]
  *
- * out[h, d] = sum_s softmax_s(scale * q[h] . k[s]) * v[s, d], s in [0, n_keys). */
+ * out[h, d] = sum_s softmax_s(scale * q[h] . k[s]) * v[s, d], s in [0, n_keys). The sum of all weights is
+ * sum[h] * exp(peak[h]), with which results over other keys can be brought together.
+ */
 enum { CT_KV_PAGE = 64, CT_MAX_REP = 16 };
 struct ct_attention {
     const float *q;               /* [n_rep, D] */
@@ -105,6 +106,7 @@ struct ct_attention {
     const uint16_t *const *v_pages;
     float scale;
     float *out;                   /* [n_rep, D] */
+    float *peak, *sum;            /* [n_rep] */
 };
 
 struct ct_kernel_table {

@@ -20,10 +20,13 @@ static uint16_t *make_page(struct check *c, int D, bool is_k, int64_t n)
     return page;
 }
 
-/* One head's exact output [D], and for each value the bound of kernels.def. */
-static double exact_head(const struct ct_attention *a, const float *q, double *out)
+/* One head's exact output [D] and the logarithm of its weights' sum; and the bound of kernels.def for
+ * values of size v_max. */
+static double exact_head(const struct ct_attention *a, const float *q, double *out,
+                         double *log_weight, double *v_max)
 {
-    double score[MAX_PAGES * CT_KV_PAGE], peak = -INFINITY, sum = 0, v_max = 0, score_max = 0;
+    double score[MAX_PAGES * CT_KV_PAGE], peak = -INFINITY, sum = 0, score_max = 0;
+    *v_max = 0;
     const int D = a->head_dim;
     for (int64_t s = 0; s < a->n_keys; s++) {
         double dot = 0, size = 0;
@@ -45,12 +48,13 @@ static double exact_head(const struct ct_attention *a, const float *q, double *o
         for (int d = 0; d < D; d++) {
             double v = ct_f16_to_f32(a->v_pages[s / CT_KV_PAGE][s % CT_KV_PAGE * D + d]);
             out[d] += weight * v;
-            v_max = fmax(v_max, fabs(v));
+            *v_max = fmax(*v_max, fabs(v));
         }
     }
     for (int d = 0; d < D; d++)
         out[d] /= sum;
-    return ((double)a->n_keys + D + 32) * CHECK_U * v_max * (1 + score_max);
+    *log_weight = peak + log(sum);
+    return ((double)a->n_keys + D + 32) * CHECK_U * (1 + score_max);
 }
 
 static void try_attention(struct check *c, int D, int n_rep, int64_t n_keys, float scale)
@@ -70,12 +74,16 @@ static void try_attention(struct check *c, int D, int n_rep, int64_t n_keys, flo
                              .k_pages = k_pages,
                              .v_pages = v_pages,
                              .scale = scale,
-                             .out = guard_take(n_bytes)};
+                             .out = guard_take(n_bytes),
+                             .peak = guard_take((size_t)n_rep * sizeof(float)),
+                             .sum = guard_take((size_t)n_rep * sizeof(float))};
     c->kernels->attention(&a);
     for (int h = 0; h < n_rep; h++) {
-        double exact[1024], bound = exact_head(&a, a.q + h * D, exact);
+        double exact[1024], log_weight, v_max;
+        double bound = exact_head(&a, a.q + h * D, exact, &log_weight, &v_max);
         for (int d = 0; d < D; d++)
-            check_near(c, h * D + d, a.out[h * D + d], exact[d], bound);
+            check_near(c, h * D + d, a.out[h * D + d], exact[d], bound * v_max);
+        check_near(c, h, a.peak[h] + log(a.sum[h]), log_weight, bound);
     }
     struct ct_attention alone = a;
     float *out = guard_take(n_bytes);

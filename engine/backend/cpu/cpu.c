@@ -15,11 +15,12 @@ static const char *cpu_name(const struct ct_backend *backend)
     return ((const struct ct_cpu *)backend)->name;
 }
 
-/* Few rows, each of its own session, so that no row attends to what another one stores. */
+/* Few rows through all nodes, each of its own session, so that no row attends to what another one
+ * stores. */
 static bool is_few(const struct ct_cpu *cpu)
 {
     const struct ct_batch *batch = cpu->batch;
-    if (batch->n_rows > CT_CPU_FEW_ROWS)
+    if (batch->n_rows > CT_CPU_FEW_ROWS || cpu->end - cpu->begin < cpu->graph->n_nodes)
         return false;
     for (int i = 0; i < batch->n_rows; i++)
         for (int j = 0; j < i; j++)
@@ -146,7 +147,7 @@ static void cpu_close(struct ct_backend *backend)
     free_input(&cpu->own);
     free(cpu->own_row);
     free(cpu->is_fused);
-    free(cpu->page_lists);
+    free(cpu->spans);
     free(cpu);
 }
 
@@ -194,18 +195,18 @@ static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *
     for (int i = 0; i < g->n_slots; i++)
         max_k = g->slots[i].k > max_k ? g->slots[i].k : max_k;
     cpu->max_k = (max_k + 63) & ~(int64_t)63;
-    cpu->max_pages = (int)((options->context_tok + CT_PAGE_TOK - 1) / CT_PAGE_TOK);
     cpu->arena = allocate(g->arena_floats, sizeof *cpu->arena);
     cpu->inverse_frequency = allocate(half, sizeof *cpu->inverse_frequency);
     cpu->cos = allocate(options->max_tokens * half, sizeof *cpu->cos);
     cpu->sin = allocate(options->max_tokens * half, sizeof *cpu->sin);
     cpu->own_row = allocate(n_threads * cpu->max_k, sizeof *cpu->own_row);
+    cpu->context_tok = options->context_tok;
     cpu->is_fused = calloc((size_t)g->n_nodes, sizeof *cpu->is_fused);
-    cpu->page_lists = allocate(n_threads * 2 * cpu->max_pages, sizeof *cpu->page_lists);
+    cpu->spans = allocate(ct_cpu_span_floats(cpu, options->n_threads), sizeof *cpu->spans);
     if (!allocate_input(&cpu->input, max_rows, cpu->max_k) ||
         !allocate_input(&cpu->own, n_threads * CT_CPU_FEW_ROWS, cpu->max_k) || cpu->arena == NULL ||
         cpu->inverse_frequency == NULL || cpu->cos == NULL || cpu->sin == NULL ||
-        cpu->own_row == NULL || cpu->is_fused == NULL || cpu->page_lists == NULL)
+        cpu->own_row == NULL || cpu->is_fused == NULL || cpu->spans == NULL)
         return false;
     for (int i = 0; i < g->n_nodes; i++)
         cpu->is_fused[i] = ct_cpu_can_fuse(cpu, i);

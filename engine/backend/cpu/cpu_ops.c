@@ -1,4 +1,4 @@
-/* The ops of the graph on the CPU.
+/* The ops of the graph on the CPU; attention is in cpu_attend.c.
  *
  * Every worker walks all nodes and does its share of each: a share of rows, of (row, head) pairs,
  * or of row tiles of the weights. A worker goes from one node by rows to the next without a
@@ -7,7 +7,7 @@
  * the kernel's one order.
  *
  * A step of few rows (generation) is all matrices, and waits would show: there a layer has five
- * barriers, before each LINEAR and before attention. What a LINEAR reads is normalised and quantised
+ * barriers, before each LINEAR and before attention (and one more when a session is long). What a LINEAR reads is normalised and quantised
  * by every worker for itself, and rotation, new keys and attention go head by head. */
 #include "engine/backend/cpu/cpu_ops.h"
 
@@ -19,7 +19,7 @@
 /* How much of its next weights a worker that waits brings into its cache. */
 enum { READ_AHEAD_BYTES = 128 << 10 };
 
-static float *row_of(const struct ct_cpu *cpu, int value, int64_t row)
+float *ct_cpu_row(const struct ct_cpu *cpu, int value, int64_t row)
 {
     const struct ct_value *v = &cpu->graph->values[value];
     return cpu->arena + v->offset + row * v->ld;
@@ -30,33 +30,30 @@ static int node_index(const struct ct_cpu_walk *walk, const struct ct_node *node
     return (int)(node - walk->cpu->graph->nodes);
 }
 
-/* Whether the node before this one is fused with it. */
-static bool is_fused_before(const struct ct_cpu_walk *walk, const struct ct_node *node)
+bool ct_cpu_is_fused_before(const struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     const int i = node_index(walk, node);
     return i > 0 && walk->cpu->is_fused[i - 1];
 }
 
-static int64_t n_rows_of(const struct ct_cpu_walk *walk, int value)
+int64_t ct_cpu_n_rows(const struct ct_cpu_walk *walk, int value)
 {
     bool is_logits = walk->cpu->graph->values[value].rows == CT_ROWS_LOGITS;
     return is_logits ? walk->batch->n_logits : walk->batch->n_rows;
 }
 
-static void wait_for_others(struct ct_cpu_walk *walk)
+void ct_cpu_wait(struct ct_cpu_walk *walk)
 {
     ct_pool_barrier(walk->cpu->pool, &walk->weights);
     walk->n_ahead = 0;
 }
 
-/* This worker's rows of a value, ready to be written: waits unless the node before was by rows too.
- * Two nodes at most go without a barrier, as far as the plan keeps a value's place (plan.c). */
-static void begin_rows(struct ct_cpu_walk *walk, int value, int64_t *begin, int64_t *end)
+void ct_cpu_begin_rows(struct ct_cpu_walk *walk, int value, int64_t *begin, int64_t *end)
 {
     if (walk->n_ahead != 1)
-        wait_for_others(walk);
+        ct_cpu_wait(walk);
     walk->n_ahead++;
-    ct_pool_share(n_rows_of(walk, value), 1, walk->worker, walk->n_workers, begin, end);
+    ct_pool_share(ct_cpu_n_rows(walk, value), 1, walk->worker, walk->n_workers, begin, end);
 }
 
 static void dense_row(const struct ct_matrix *w, int64_t row, float *out)
@@ -75,19 +72,20 @@ static void embed(struct ct_cpu_walk *walk, const struct ct_node *node)
     struct ct_cpu *cpu = walk->cpu;
     const struct ct_matrix *w = &cpu->matrices[node->weights[0]];
     int64_t begin, end;
-    begin_rows(walk, node->out, &begin, &end);
+    ct_cpu_begin_rows(walk, node->out, &begin, &end);
     for (int64_t t = begin; t < end; t++) {
         if (w->kind == CT_MATRIX_CLUSTERED)
-            ct_clustered_row_f32(&w->clustered, walk->batch->tokens[t], row_of(cpu, node->out, t));
+            ct_clustered_row_f32(&w->clustered, walk->batch->tokens[t],
+                                 ct_cpu_row(cpu, node->out, t));
         else
-            dense_row(w, walk->batch->tokens[t], row_of(cpu, node->out, t));
+            dense_row(w, walk->batch->tokens[t], ct_cpu_row(cpu, node->out, t));
     }
 }
 
 /* Row t of what an RMSNORM or a SWIGLU makes. */
 static void make_row(const struct ct_cpu *cpu, const struct ct_node *node, int64_t t, float *out)
 {
-    const float *in = row_of(cpu, node->in, t);
+    const float *in = ct_cpu_row(cpu, node->in, t);
     const int64_t n = cpu->graph->values[node->out].width;
     if (node->op == CT_OP_RMSNORM)
         cpu->kernels->rmsnorm(in, cpu->matrices[node->weights[0]].vector, n,
@@ -99,125 +97,21 @@ static void make_row(const struct ct_cpu *cpu, const struct ct_node *node, int64
 static void make_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     int64_t begin, end;
-    begin_rows(walk, node->out, &begin, &end);
+    ct_cpu_begin_rows(walk, node->out, &begin, &end);
     for (int64_t t = begin; t < end; t++)
-        make_row(walk->cpu, node, t, row_of(walk->cpu, node->out, t));
-}
-
-static void rotate(struct ct_cpu_walk *walk, const struct ct_node *node)
-{
-    struct ct_cpu *cpu = walk->cpu;
-    const struct ct_heads *heads = &cpu->graph->heads;
-    const int half = heads->head_dim / 2;
-    int64_t begin, end;
-    begin_rows(walk, node->out, &begin, &end);
-    for (int64_t t = begin; t < end; t++)
-        cpu->kernels->rope(row_of(cpu, node->out, t), heads->n_heads + heads->n_kv_heads,
-                           heads->head_dim, cpu->cos + t * half, cpu->sin + t * half);
+        make_row(walk->cpu, node, t, ct_cpu_row(walk->cpu, node->out, t));
 }
 
 static void select_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     struct ct_cpu *cpu = walk->cpu;
     int64_t begin, end;
-    wait_for_others(walk); /* reads rows of other workers */
+    ct_cpu_wait(walk); /* reads rows of other workers */
     walk->n_ahead = 1;
-    ct_pool_share(n_rows_of(walk, node->out), 1, walk->worker, walk->n_workers, &begin, &end);
+    ct_pool_share(ct_cpu_n_rows(walk, node->out), 1, walk->worker, walk->n_workers, &begin, &end);
     for (int64_t t = begin; t < end; t++)
-        memcpy(row_of(cpu, node->out, t), row_of(cpu, node->in, walk->batch->logit_rows[t]),
+        memcpy(ct_cpu_row(cpu, node->out, t), ct_cpu_row(cpu, node->in, walk->batch->logit_rows[t]),
                (size_t)cpu->graph->values[node->out].width * sizeof(float));
-}
-
-/* ---- attention ---- */
-
-/* Where a KV head of a layer begins in a page. */
-static size_t head_place(const struct ct_cpu *cpu, const struct ct_node *node, int kv_head)
-{
-    const struct ct_heads *heads = &cpu->graph->heads;
-    return ((size_t)node->layer * (size_t)heads->n_kv_heads + (size_t)kv_head) *
-           ct_page_head_elements(heads);
-}
-
-/* The key and value of KV head `kv_head` of row t, from [q | k | v], into its session's page. */
-static void store_kv(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
-                     int kv_head)
-{
-    const struct ct_cpu *cpu = walk->cpu;
-    const struct ct_heads *heads = &cpu->graph->heads;
-    const int D = heads->head_dim, position = walk->batch->positions[t];
-    const float *k = row_of(cpu, node->in, t) + (heads->n_heads + kv_head) * D;
-    const float *v = k + heads->n_kv_heads * D;
-    const int place = position % CT_PAGE_TOK;
-    uint16_t *page = walk->batch->pages[t][position / CT_PAGE_TOK] + head_place(cpu, node, kv_head);
-    for (int d = 0; d < D; d++)
-        page[d * CT_PAGE_TOK + place] = ct_f16_from_f32(k[d]);
-    cpu->kernels->f16_from_f32(v, D, page + (size_t)(CT_PAGE_TOK + place) * (size_t)D);
-}
-
-/* All query heads that share KV head `kv_head`, for one row. */
-static void attend_head(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
-                        int kv_head)
-{
-    const struct ct_cpu *cpu = walk->cpu;
-    const struct ct_heads *heads = &cpu->graph->heads;
-    const int D = heads->head_dim, n_rep = heads->n_heads / heads->n_kv_heads;
-    const int64_t n_keys = walk->batch->positions[t] + 1;
-    const uint16_t **k_pages = cpu->page_lists + (size_t)walk->worker * 2 * (size_t)cpu->max_pages;
-    const uint16_t **v_pages = k_pages + cpu->max_pages;
-    const size_t head = head_place(cpu, node, kv_head);
-    for (int64_t p = 0; p * CT_PAGE_TOK < n_keys; p++) {
-        k_pages[p] = walk->batch->pages[t][p] + head;
-        v_pages[p] = k_pages[p] + (size_t)D * CT_PAGE_TOK;
-    }
-    const struct ct_attention job = {
-        .q = row_of(cpu, node->in, t) + (int64_t)kv_head * n_rep * D,
-        .n_rep = n_rep,
-        .head_dim = D,
-        .n_keys = n_keys,
-        .k_pages = k_pages,
-        .v_pages = v_pages,
-        .scale = 1.0f / sqrtf((float)D),
-        .out = row_of(cpu, node->out, t) + (int64_t)kv_head * n_rep * D,
-    };
-    cpu->kernels->attention(&job);
-}
-
-/* Rotates what KV head `kv_head` of row t attends with: its key, and the query heads that share it. */
-static void rotate_head(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
-                        int kv_head)
-{
-    const struct ct_cpu *cpu = walk->cpu;
-    const struct ct_heads *heads = &cpu->graph->heads;
-    const int D = heads->head_dim, n_rep = heads->n_heads / heads->n_kv_heads;
-    const float *cos = cpu->cos + t * D / 2, *sin = cpu->sin + t * D / 2;
-    float *qkv = row_of(cpu, node->in, t);
-    cpu->kernels->rope(qkv + kv_head * n_rep * D, n_rep, D, cos, sin);
-    cpu->kernels->rope(qkv + (heads->n_heads + kv_head) * D, 1, D, cos, sin);
-}
-
-static void attend(struct ct_cpu_walk *walk, const struct ct_node *node)
-{
-    const int n_kv_heads = walk->cpu->graph->heads.n_kv_heads;
-    const bool has_rotation = walk->is_few && is_fused_before(walk, node);
-    if (!has_rotation) {
-        int64_t begin, end;
-        begin_rows(walk, node->in, &begin, &end);
-        for (int64_t t = begin; t < end; t++)
-            for (int h = 0; h < n_kv_heads; h++)
-                store_kv(walk, node, t, h);
-    }
-    wait_for_others(walk);
-    /* Later rows have more keys: heads are dealt out in turn, not in blocks. */
-    for (int64_t i = walk->worker; i < (int64_t)walk->batch->n_rows * n_kv_heads;
-         i += walk->n_workers) {
-        const int64_t t = i / n_kv_heads;
-        const int kv_head = (int)(i % n_kv_heads);
-        if (has_rotation) {
-            rotate_head(walk, node, t, kv_head);
-            store_kv(walk, node, t, kv_head);
-        }
-        attend_head(walk, node, t, kv_head);
-    }
 }
 
 /* ---- matrices ---- */
@@ -286,16 +180,16 @@ static void prepare_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
     const struct ct_value *in = &cpu->graph->values[node->in];
     const bool is_int8 = wants_int8(cpu, node);
     if (walk->n_ahead == 0)
-        wait_for_others(walk);
+        ct_cpu_wait(walk);
     int64_t begin, end;
-    ct_pool_share(n_rows_of(walk, node->in), 1, walk->worker, walk->n_workers, &begin, &end);
+    ct_pool_share(ct_cpu_n_rows(walk, node->in), 1, walk->worker, walk->n_workers, &begin, &end);
     for (int64_t t = begin; t < end; t++) {
-        float *row = row_of(cpu, node->in, t);
+        float *row = ct_cpu_row(cpu, node->in, t);
         memset(row + in->width, 0, (size_t)(in->ld - in->width) * sizeof *row);
         if (is_int8)
             quantize_row(cpu, &cpu->input, row, in->width, t);
     }
-    wait_for_others(walk);
+    ct_cpu_wait(walk);
 }
 
 static struct ct_cpu_input own_input(const struct ct_cpu_walk *walk)
@@ -311,15 +205,15 @@ static struct ct_cpu_input own_input(const struct ct_cpu_walk *walk)
 static void prepare_own(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     struct ct_cpu *cpu = walk->cpu;
-    const bool is_made = is_fused_before(walk, node);
+    const bool is_made = ct_cpu_is_fused_before(walk, node);
     const int64_t k = cpu->graph->values[node->in].width;
     const struct ct_cpu_input input = own_input(walk);
     float *row = cpu->own_row + walk->worker * cpu->max_k;
-    wait_for_others(walk);
-    for (int64_t t = 0; t < n_rows_of(walk, node->in); t++) {
+    ct_cpu_wait(walk);
+    for (int64_t t = 0; t < ct_cpu_n_rows(walk, node->in); t++) {
         if (is_made)
             make_row(cpu, node - 1, t, row);
-        quantize_row(cpu, &input, is_made ? row : row_of(cpu, node->in, t), k, t);
+        quantize_row(cpu, &input, is_made ? row : ct_cpu_row(cpu, node->in, t), k, t);
     }
 }
 
@@ -331,9 +225,9 @@ static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
                      int64_t begin, int64_t end)
 {
     const struct ct_cpu *cpu = walk->cpu;
-    const float *x = row_of(cpu, node->in, 0);
+    const float *x = ct_cpu_row(cpu, node->in, 0);
     const int64_t ldx = cpu->graph->values[node->in].ld, ldy = cpu->graph->values[node->out].ld;
-    const int64_t m = n_rows_of(walk, node->out);
+    const int64_t m = ct_cpu_n_rows(walk, node->out);
     if (w->kind == CT_MATRIX_DENSE) {
         const enum ct_dense_type type = w->dense_type == CT_DTYPE_F32   ? CT_DENSE_F32
                                         : w->dense_type == CT_DTYPE_F16 ? CT_DENSE_F16
@@ -380,7 +274,7 @@ static void add_bias(const struct ct_cpu_walk *walk, const struct ct_node *node,
 {
     const int64_t ldy = walk->cpu->graph->values[node->out].ld;
     const int64_t last = end * CT_TILE_ROWS < bias->k ? end * CT_TILE_ROWS : bias->k;
-    for (int64_t t = 0; t < n_rows_of(walk, node->out); t++)
+    for (int64_t t = 0; t < ct_cpu_n_rows(walk, node->out); t++)
         for (int64_t r = begin * CT_TILE_ROWS; r < last; r++)
             y[t * ldy + r] += bias->vector[r];
 }
@@ -441,7 +335,7 @@ static void linear(struct ct_cpu_walk *walk, const struct ct_node *node)
 
     int64_t begin, end;
     share_tiles(walk, node, &begin, &end);
-    float *y = row_of(cpu, node->out, 0);
+    float *y = ct_cpu_row(cpu, node->out, 0);
     for (int i = 0; i < node->n_weights; i++) {
         const struct ct_matrix *w = &cpu->matrices[node->weights[i]];
         const int64_t n = tiles_of(w);
@@ -471,10 +365,10 @@ void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node)
         linear(walk, node);
         break;
     case CT_OP_ROTATE:
-        rotate(walk, node);
+        ct_cpu_rotate(walk, node);
         break;
     case CT_OP_ATTEND:
-        attend(walk, node);
+        ct_cpu_attend(walk, node);
         break;
     case CT_OP_SELECT:
         select_rows(walk, node);

@@ -1,4 +1,4 @@
-/* What the CPU backend's two files share: the workspace, and the ops. Private to cpu/. */
+/* What the CPU backend's files share: the workspace, and the ops. Private to cpu/. */
 #ifndef CT_BACKEND_CPU_CPU_OPS_H
 #define CT_BACKEND_CPU_CPU_OPS_H
 
@@ -35,9 +35,8 @@ struct ct_cpu {
     /* [n_nodes]: done, in a step of few rows, by the node after it: the operation that makes a
      * LINEAR's input, or the rotation before attention. */
     bool *is_fused;
-    /* Per worker: the pages of one KV head, [2][max_pages]. */
-    const uint16_t **page_lists;
-    int max_pages;
+    int64_t context_tok; /* of the longest session */
+    float *spans;        /* what attention to parts of a session gave: see cpu_attend.c */
     /* What runs now: these nodes over this batch. */
     const struct ct_batch *batch;
     int begin, end;
@@ -49,8 +48,8 @@ struct ct_cpu_walk {
     const struct ct_batch *batch;
     int worker;
     int n_workers;
-    bool is_few; /* at most CT_CPU_FEW_ROWS rows, each of its own session */
-    int n_ahead; /* nodes by rows since the last barrier: 0, 1 or 2 */
+    bool is_few;                  /* at most CT_CPU_FEW_ROWS rows, each of its own session */
+    int n_ahead;                  /* nodes by rows since the last barrier: 0, 1 or 2 */
     struct ct_read_ahead weights; /* of the next LINEAR, for waits */
 };
 
@@ -59,6 +58,26 @@ void ct_cpu_look_ahead(struct ct_cpu_walk *walk, int i);
 
 /* Whether node i can be fused: what fills cpu->is_fused. */
 bool ct_cpu_can_fuse(const struct ct_cpu *cpu, int i);
+
+/* Row t of a value, and the rows of this step's. */
+float *ct_cpu_row(const struct ct_cpu *cpu, int value, int64_t t);
+int64_t ct_cpu_n_rows(const struct ct_cpu_walk *walk, int value);
+
+/* Waits for the other workers. */
+void ct_cpu_wait(struct ct_cpu_walk *walk);
+
+/* This worker's rows of a value, ready to be written: waits unless the node before was by rows too.
+ * Two nodes at most go without a barrier, as far as the plan keeps a value's place (plan.c). */
+void ct_cpu_begin_rows(struct ct_cpu_walk *walk, int value, int64_t *begin, int64_t *end);
+
+/* Whether the node before this one is fused with it. */
+bool ct_cpu_is_fused_before(const struct ct_cpu_walk *walk, const struct ct_node *node);
+
+void ct_cpu_rotate(struct ct_cpu_walk *walk, const struct ct_node *node);
+void ct_cpu_attend(struct ct_cpu_walk *walk, const struct ct_node *node);
+
+/* Floats that cpu->spans needs. */
+int64_t ct_cpu_span_floats(const struct ct_cpu *cpu, int n_threads);
 
 /* Runs this worker's part of a node; passes barriers where it needs what other workers wrote. */
 void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node);

@@ -6,9 +6,10 @@
 
 enum { MAX_HEAD_DIM = 1024 };
 
-static void attend_head(const struct ct_attention *a, const float *q, float *out)
+static void attend_head(const struct ct_attention *a, int head)
 {
     const int D = a->head_dim;
+    const float *q = a->q + head * D;
     double acc[MAX_HEAD_DIM] = {0};
     double peak = -INFINITY, sum = 0;
     for (int64_t s = 0; s < a->n_keys; s++) {
@@ -26,11 +27,13 @@ static void attend_head(const struct ct_attention *a, const float *q, float *out
         peak = top;
     }
     for (int d = 0; d < D; d++)
-        out[d] = (float)(acc[d] / sum);
+        a->out[head * D + d] = (float)(acc[d] / sum);
+    a->peak[head] = (float)peak;
+    a->sum[head] = (float)(sum * exp(peak - (double)a->peak[head]));
 }
 
 void ct_attention_scalar(const struct ct_attention *a)
 {
     for (int h = 0; h < a->n_rep; h++)
-        attend_head(a, a->q + h * a->head_dim, a->out + h * a->head_dim);
+        attend_head(a, h);
 }

@@ -1,0 +1,229 @@
+/* Rotary positions, new keys and values, and attention.
+ *
+ * A session's keys are cut into spans of SPAN_TOK positions, always at the same places, and what a query
+ * takes from each span is brought together in their order (the split of "Flash-Decoding", Dao et al.,
+ * 2023): so a token's result does not depend on how its prompt was cut or on who does what. In a step of
+ * few rows the spans of all rows and heads are dealt out to the workers, which keeps them all busy when a
+ * session is long; otherwise a worker takes all spans of a (row, head).
+ *
+ *   cpu->spans: for each (row, KV head) of a step of few rows, or each worker:
+ *       [spans]{ out [n_rep, D], peak [n_rep], sum [n_rep] } */
+#include "engine/backend/cpu/cpu_ops.h"
+
+#include "engine/base/f16.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    SPAN_PAGES = 2,
+    SPAN_TOK = SPAN_PAGES * CT_PAGE_TOK,
+};
+
+static int n_rep_of(const struct ct_cpu *cpu)
+{
+    return cpu->graph->heads.n_heads / cpu->graph->heads.n_kv_heads;
+}
+
+/* The floats of one span's result, and of all that a (row, KV head) can have. */
+static int64_t span_floats(const struct ct_cpu *cpu)
+{
+    return (int64_t)n_rep_of(cpu) * (cpu->graph->heads.head_dim + 2);
+}
+
+static int64_t slot_floats(const struct ct_cpu *cpu)
+{
+    return (cpu->context_tok + SPAN_TOK - 1) / SPAN_TOK * span_floats(cpu);
+}
+
+int64_t ct_cpu_span_floats(const struct ct_cpu *cpu, int n_threads)
+{
+    const int64_t n_few = (int64_t)CT_CPU_FEW_ROWS * cpu->graph->heads.n_kv_heads;
+    return (n_few > n_threads ? n_few : n_threads) * slot_floats(cpu);
+}
+
+void ct_cpu_rotate(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    struct ct_cpu *cpu = walk->cpu;
+    const struct ct_heads *heads = &cpu->graph->heads;
+    const int half = heads->head_dim / 2;
+    int64_t begin, end;
+    ct_cpu_begin_rows(walk, node->out, &begin, &end);
+    for (int64_t t = begin; t < end; t++)
+        cpu->kernels->rope(ct_cpu_row(cpu, node->out, t), heads->n_heads + heads->n_kv_heads,
+                           heads->head_dim, cpu->cos + t * half, cpu->sin + t * half);
+}
+
+/* Where a KV head of a layer begins in a page. */
+static size_t head_place(const struct ct_cpu *cpu, const struct ct_node *node, int kv_head)
+{
+    const struct ct_heads *heads = &cpu->graph->heads;
+    return ((size_t)node->layer * (size_t)heads->n_kv_heads + (size_t)kv_head) *
+           ct_page_head_elements(heads);
+}
+
+static float *key_of(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
+                     int kv_head)
+{
+    const struct ct_heads *heads = &walk->cpu->graph->heads;
+    return ct_cpu_row(walk->cpu, node->in, t) + (heads->n_heads + kv_head) * heads->head_dim;
+}
+
+/* The key and value of KV head `kv_head` of row t, from [q | k | v], into its session's page. */
+static void store_kv(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
+                     int kv_head)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const struct ct_heads *heads = &cpu->graph->heads;
+    const int D = heads->head_dim, position = walk->batch->positions[t];
+    const float *k = key_of(walk, node, t, kv_head);
+    const float *v = k + heads->n_kv_heads * D;
+    const int place = position % CT_PAGE_TOK;
+    uint16_t *page = walk->batch->pages[t][position / CT_PAGE_TOK] + head_place(cpu, node, kv_head);
+    for (int d = 0; d < D; d++)
+        page[d * CT_PAGE_TOK + place] = ct_f16_from_f32(k[d]);
+    cpu->kernels->f16_from_f32(v, D, page + (size_t)(CT_PAGE_TOK + place) * (size_t)D);
+}
+
+static int64_t count_spans(const struct ct_cpu_walk *walk, int64_t t)
+{
+    return walk->batch->positions[t] / SPAN_TOK + 1;
+}
+
+/* All query heads q [n_rep, D] that share KV head `kv_head`, for row t and one span; out is [n_rep, D],
+ * peak and sum go where the span's result has them. */
+static void attend_span(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
+                        int kv_head, int64_t span, const float *q, float *result, float *out)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const int D = cpu->graph->heads.head_dim, n_rep = n_rep_of(cpu);
+    const int64_t n_left = walk->batch->positions[t] + 1 - span * SPAN_TOK;
+    const size_t head = head_place(cpu, node, kv_head);
+    const uint16_t *k_pages[SPAN_PAGES], *v_pages[SPAN_PAGES];
+    for (int p = 0; p < SPAN_PAGES && p * CT_PAGE_TOK < n_left; p++) {
+        k_pages[p] = walk->batch->pages[t][span * SPAN_PAGES + p] + head;
+        v_pages[p] = k_pages[p] + (size_t)D * CT_PAGE_TOK;
+    }
+    const struct ct_attention job = {
+        .q = q,
+        .n_rep = n_rep,
+        .head_dim = D,
+        .n_keys = n_left < SPAN_TOK ? n_left : SPAN_TOK,
+        .k_pages = k_pages,
+        .v_pages = v_pages,
+        .scale = 1.0f / sqrtf((float)D),
+        .out = out,
+        .peak = result + n_rep * D,
+        .sum = result + n_rep * (D + 1),
+    };
+    cpu->kernels->attention(&job);
+}
+
+/* Brings the results of n spans together, in their order: each weighs as much as all its keys. */
+static void merge_spans(const struct ct_cpu *cpu, const float *results, int64_t n, float *out)
+{
+    const int D = cpu->graph->heads.head_dim, n_rep = n_rep_of(cpu);
+    const int64_t stride = span_floats(cpu);
+    memset(out, 0, (size_t)(n_rep * D) * sizeof *out);
+    for (int h = 0; h < n_rep; h++) {
+        const float *peak = results + n_rep * D + h, *sum = peak + n_rep;
+        float top = -INFINITY, total = 0;
+        for (int64_t i = 0; i < n; i++)
+            top = fmaxf(top, peak[i * stride]);
+        for (int64_t i = 0; i < n; i++)
+            total += sum[i * stride] * expf(peak[i * stride] - top);
+        for (int64_t i = 0; i < n; i++) {
+            const float *from = results + i * stride + h * D;
+            const float weight = sum[i * stride] * expf(peak[i * stride] - top) / total;
+            for (int d = 0; d < D; d++)
+                out[h * D + d] += weight * from[d];
+        }
+    }
+}
+
+/* The query heads that share KV head `kv_head`, of row t of a value: [n_rep, D]. */
+static float *heads_of(const struct ct_cpu *cpu, int value, int64_t t, int kv_head)
+{
+    return ct_cpu_row(cpu, value, t) +
+           (int64_t)kv_head * n_rep_of(cpu) * cpu->graph->heads.head_dim;
+}
+
+/* Any rows: each worker stores its rows' keys, and takes (row, head) pairs in turn, as later rows have
+ * more keys. */
+static void attend_by_heads(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const int n_kv_heads = cpu->graph->heads.n_kv_heads;
+    float *results = cpu->spans + walk->worker * slot_floats(cpu);
+    int64_t begin, end;
+    ct_cpu_begin_rows(walk, node->in, &begin, &end);
+    for (int64_t t = begin; t < end; t++)
+        for (int h = 0; h < n_kv_heads; h++)
+            store_kv(walk, node, t, h);
+    ct_cpu_wait(walk);
+    for (int64_t i = walk->worker; i < (int64_t)walk->batch->n_rows * n_kv_heads;
+         i += walk->n_workers) {
+        const int64_t t = i / n_kv_heads, n_spans = count_spans(walk, t);
+        const int h = (int)(i % n_kv_heads);
+        const float *q = heads_of(cpu, node->in, t, h);
+        float *out = heads_of(cpu, node->out, t, h);
+        for (int64_t span = 0; span < n_spans; span++) {
+            float *result = results + span * span_floats(cpu);
+            attend_span(walk, node, t, h, span, q, result, n_spans == 1 ? out : result);
+        }
+        if (n_spans > 1)
+            merge_spans(cpu, results, n_spans, out);
+    }
+}
+
+/* Few rows, each of its own session: the spans of all (row, head) pairs are dealt out. Whoever has a
+ * row's last span rotates and stores the row's key; queries are rotated by each for itself. */
+static void attend_by_spans(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const int D = cpu->graph->heads.head_dim, n_rep = n_rep_of(cpu);
+    const int n_kv_heads = cpu->graph->heads.n_kv_heads;
+    float *q = cpu->own_row + walk->worker * cpu->max_k;
+    int64_t item = 0;
+    bool is_split = false;
+    ct_cpu_wait(walk);
+    for (int64_t t = 0; t < walk->batch->n_rows; t++) {
+        const float *cos = cpu->cos + t * D / 2, *sin = cpu->sin + t * D / 2;
+        const int64_t n_spans = count_spans(walk, t);
+        is_split |= n_spans > 1;
+        for (int h = 0; h < n_kv_heads; h++) {
+            float *results = cpu->spans + (t * n_kv_heads + h) * slot_floats(cpu);
+            for (int64_t span = 0; span < n_spans; span++, item++) {
+                if (item % walk->n_workers != walk->worker)
+                    continue;
+                if (span == n_spans - 1) {
+                    cpu->kernels->rope(key_of(walk, node, t, h), 1, D, cos, sin);
+                    store_kv(walk, node, t, h);
+                }
+                memcpy(q, heads_of(cpu, node->in, t, h), (size_t)(n_rep * D) * sizeof *q);
+                cpu->kernels->rope(q, n_rep, D, cos, sin);
+                float *result = results + span * span_floats(cpu);
+                attend_span(walk, node, t, h, span, q, result,
+                            n_spans == 1 ? heads_of(cpu, node->out, t, h) : result);
+            }
+        }
+    }
+    if (!is_split)
+        return;
+    ct_cpu_wait(walk);
+    for (int64_t i = walk->worker; i < (int64_t)walk->batch->n_rows * n_kv_heads;
+         i += walk->n_workers) {
+        const int64_t t = i / n_kv_heads, n_spans = count_spans(walk, t);
+        if (n_spans > 1)
+            merge_spans(cpu, cpu->spans + i * slot_floats(cpu), n_spans,
+                        heads_of(cpu, node->out, t, (int)(i % n_kv_heads)));
+    }
+}
+
+void ct_cpu_attend(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    if (walk->is_few && ct_cpu_is_fused_before(walk, node))
+        attend_by_spans(walk, node);
+    else
+        attend_by_heads(walk, node);
+}
