@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """Writes the reference logits and greedy continuations that the engine is held to.
 
-The reference is Hugging Face transformers' LlamaForCausalLM in float32 on the CPU, with the weights
-that the model files hold: block types are dequantised by the gguf package first.
+The reference is Hugging Face transformers in float32 on the CPU, with the weights that the model files
+hold: block types are dequantised by the gguf package first.
 
-  fixture_logits.json, .bin   the fixture, from its directory and from its GGUF file
+  fixture_logits.json, .bin   the fixture, from its directory and from its GGUF file, and qwen2.gguf
   smollm2_logits.json         SmolLM2-135M-Instruct Q4_1; with WIKITEXT also perplexity windows
+  qwen2_logits.json           the same of Qwen2.5-Coder-0.5B-Instruct Q4_K_M
 
 Logits are given twice: as they are, and with keys and values rounded to f16, which is how the engine
 keeps them: the first say how far that moves a model, the second hold everything else tightly.
 Continuations are as long as 64 tokens or up to an end token. One whose best token led the second best
 by less than MARGIN anywhere is left out: keys and values are kept in f16, and rounding could turn it.
 
-Needs: torch 2.15.0, transformers 5.23.0, gguf 0.19.0, safetensors 0.8.0, numpy 2.4.6.
-Run: python3 make_logits.py fixture | python3 make_logits.py smollm2 GGUF [WIKITEXT]
+Needs: torch 2.15.0, transformers 5.23.0, gguf 0.19.0, safetensors 0.8.0, numpy 2.4.6, jinja2 3.1.6.
+Run: python3 make_logits.py fixture | python3 make_logits.py smollm2|qwen2 GGUF [WIKITEXT]
 """
 
 import json
@@ -26,9 +27,17 @@ import numpy as np
 import torch
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from make_fixture import ANSWERS, ENDLESS, NAMES, SYSTEM, TEXTS
+from make_template import render
+from make_tokenizer_qwen2 import qwen2_tokenizer
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIXTURE = HERE.parent / "support" / "fixture"
@@ -92,54 +101,60 @@ def versions():
     )
 
 
+FAMILIES = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}
+
+
 def gguf_model(path):
-    """LlamaForCausalLM with a GGUF file's weights, dequantised; and the reader."""
+    """The transformers model of a GGUF file's family, with its weights, dequantised; and the reader."""
     reader = gguf.GGUFReader(path)
+    family = reader.fields["general.architecture"].contents()
 
     def value(key):
-        return reader.fields[key].contents()
+        return reader.fields[f"{family}.{key}"].contents()
 
-    n_heads, n_kv_heads = value("llama.attention.head_count"), value(
-        "llama.attention.head_count_kv"
-    )
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            hidden_size=value("llama.embedding_length"),
+    n_heads, n_kv_heads = value("attention.head_count"), value("attention.head_count_kv")
+    head_dim = value("embedding_length") // n_heads
+    if f"{family}.attention.key_length" in reader.fields:
+        head_dim = value("attention.key_length")
+    make_config, make_model = FAMILIES[family]
+    model = make_model(
+        make_config(
+            hidden_size=value("embedding_length"),
             num_attention_heads=n_heads,
             num_key_value_heads=n_kv_heads,
-            num_hidden_layers=value("llama.block_count"),
-            intermediate_size=value("llama.feed_forward_length"),
-            tie_word_embeddings=True,
-            vocab_size=len(value("tokenizer.ggml.tokens")),
-            max_position_embeddings=value("llama.context_length"),
-            rms_norm_eps=value("llama.attention.layer_norm_rms_epsilon"),
-            rope_theta=value("llama.rope.freq_base"),
+            head_dim=head_dim,
+            num_hidden_layers=value("block_count"),
+            intermediate_size=value("feed_forward_length"),
+            tie_word_embeddings=all(tensor.name != "output.weight" for tensor in reader.tensors),
+            vocab_size=len(reader.fields["tokenizer.ggml.tokens"].contents()),
+            max_position_embeddings=value("context_length"),
+            rms_norm_eps=value("attention.layer_norm_rms_epsilon"),
+            rope_theta=value("rope.freq_base"),
             attn_implementation="eager",
         )
     )
     names = {
         "token_embd.weight": "model.embed_tokens.weight",
         "output_norm.weight": "model.norm.weight",
+        "output.weight": "lm_head.weight",
     }
-    for layer in range(value("llama.block_count")):
-        names.update(
-            {
-                f"blk.{layer}.{ours}.weight": f"model.layers.{layer}.{theirs}.weight"
-                for theirs, ours in NAMES.items()
-            }
-        )
+    for layer in range(value("block_count")):
+        for theirs, ours in NAMES.items():
+            for kind in ("weight", "bias"):
+                names[f"blk.{layer}.{ours}.{kind}"] = f"model.layers.{layer}.{theirs}.{kind}"
     state = {}
     for tensor in reader.tensors:
         weight = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
         heads = {"attn_q": n_heads, "attn_k": n_kv_heads}.get(tensor.name.split(".")[-2])
-        if heads:  # undoes make_fixture.permute
+        if heads and family == "llama":  # undoes make_fixture.permute
             n, k = weight.shape
             weight = weight.reshape(heads, n // heads // 2, 2, k).swapaxes(1, 2).reshape(n, k)
         state[names[tensor.name]] = torch.from_numpy(np.ascontiguousarray(weight))
     missing, unexpected = model.load_state_dict(state, strict=False)
-    assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
+    assert not unexpected, unexpected
+    assert set(missing) == ({"lm_head.weight"} if model.config.tie_word_embeddings else set()), missing
     model.tie_weights()
-    assert model.config.rope_parameters["rope_theta"] == value("llama.rope.freq_base")
+    assert model.config.rope_parameters["rope_theta"] == value("rope.freq_base")
     return model.eval(), reader
 
 
@@ -213,18 +228,20 @@ def make_fixture():
     questions = [ENDLESS[0], *reversed(ANSWERS)]  # the long answers first
     prompts = ["The sun is", "The quick", *(chat(question, SYSTEM) for question in questions)]
     prompts = [(prompt, encode(prompt)) for prompt in prompts]
-    models = [
+    models = [  # a path from tests/support, the model, and how many greedy answers
         (
-            ".",
+            "fixture",
             LlamaForCausalLM.from_pretrained(
                 FIXTURE, dtype=torch.float32, attn_implementation="eager"
             ).eval(),
+            20,
         ),
-        ("fixture.gguf", gguf_model(FIXTURE / "fixture.gguf")[0]),
+        ("fixture/fixture.gguf", gguf_model(FIXTURE / "fixture.gguf")[0], 20),
+        ("qwen2.gguf", gguf_model(FIXTURE.parent / "qwen2.gguf")[0], 0),
     ]
     rows, manifest = [], {"made_by": versions(), "models": []}
-    for path, model in models:
-        entry = {"path": path, "logits": [], "greedy": greedy_cases(model, prompts, 2, 20)}
+    for path, model, n_greedy in models:
+        entry = {"path": path, "logits": [], "greedy": greedy_cases(model, prompts, 2, n_greedy)}
         for ids in sequences:
             n_rows = len(ids) if len(ids) == 7 else 1
             case = {"tokens": ids, "n_rows": n_rows, "first_row": len(rows)}
@@ -264,45 +281,6 @@ def perplexity_windows(model, ids, n_windows, context=512):
     return windows
 
 
-def make_smollm2(path, wikitext):
-    model, reader = gguf_model(path)
-    template = reader.fields["tokenizer.chat_template"].contents()
-    tokenizer = smollm2_tokenizer(reader)
-
-    def encode(text):
-        return tokenizer.encode(text).ids
-
-    system = template.split("<|im_start|>system\n")[1].split("<|im_end|>")[0]
-    chats = [chat(question, system) for question in QUESTIONS]
-    prompts = [(prompt, encode(prompt)) for pair in zip(OPENINGS, chats) for prompt in pair]
-    manifest = {"made_by": versions(), "greedy": greedy_cases(model, prompts, 2, 20), "logits": []}
-    for prompt, ids in prompts[:5]:
-        logits, logits_kv_f16 = logits_of(model, ids)[-1], logits_of(model, ids, HalfCache())[-1]
-        print("f16 keys and values move logits by", (logits - logits_kv_f16).abs().max().item())
-        top = logits.topk(N_TOP)
-        manifest["logits"].append(
-            {
-                "prompt": prompt,
-                "tokens": ids,
-                "top_ids": top.indices.tolist(),
-                "top_logits": rounded(top.values),
-                "log_sum_exp": rounded(logits.logsumexp(0)),
-                "top_logits_kv_f16": rounded(logits_kv_f16[top.indices]),
-                "log_sum_exp_kv_f16": rounded(logits_kv_f16.logsumexp(0)),
-            }
-        )
-    if wikitext:
-        ids = encode(pathlib.Path(wikitext).read_text(encoding="utf-8")[:60000])
-        windows = perplexity_windows(model, ids, 4)
-        manifest["perplexity"] = {
-            "text": "WikiText-2 test with <unk>, from its first token",
-            "context": 512,
-            "tokens_fnv1a": fnv1a(ids[: 4 * 512]),
-            "nll": windows,
-        }
-    write_json("smollm2_logits.json", manifest)
-
-
 def smollm2_tokenizer(reader):
     """The tokenizer of the GGUF metadata, put together with the tokenizers package."""
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
@@ -331,10 +309,55 @@ def smollm2_tokenizer(reader):
     return tokenizer
 
 
+# Their tokenizers, and how many greedy answers.
+REAL = {"smollm2": (smollm2_tokenizer, 20), "qwen2": (qwen2_tokenizer, 8)}
+
+
+def make_real(name, path, wikitext):
+    model, reader = gguf_model(path)
+    make_tokenizer, n_greedy = REAL[name]
+    tokenizer = make_tokenizer(reader)
+    eos = reader.fields["tokenizer.ggml.eos_token_id"].contents()
+
+    def encode(text):
+        return tokenizer.encode(text).ids
+
+    template = reader.fields["tokenizer.chat_template"].contents()
+    chats = [render(template, [{"role": "user", "content": text}], True) for text in QUESTIONS]
+    prompts = [(prompt, encode(prompt)) for pair in zip(OPENINGS, chats) for prompt in pair]
+    greedy = greedy_cases(model, prompts, eos, n_greedy)
+    manifest = {"made_by": versions(), "greedy": greedy, "logits": []}
+    for prompt, ids in prompts[:5]:
+        logits, logits_kv_f16 = logits_of(model, ids)[-1], logits_of(model, ids, HalfCache())[-1]
+        print("f16 keys and values move logits by", (logits - logits_kv_f16).abs().max().item())
+        top = logits.topk(N_TOP)
+        manifest["logits"].append(
+            {
+                "prompt": prompt,
+                "tokens": ids,
+                "top_ids": top.indices.tolist(),
+                "top_logits": rounded(top.values),
+                "log_sum_exp": rounded(logits.logsumexp(0)),
+                "top_logits_kv_f16": rounded(logits_kv_f16[top.indices]),
+                "log_sum_exp_kv_f16": rounded(logits_kv_f16.logsumexp(0)),
+            }
+        )
+    if wikitext:
+        ids = encode(pathlib.Path(wikitext).read_text(encoding="utf-8")[:60000])
+        windows = perplexity_windows(model, ids, 4)
+        manifest["perplexity"] = {
+            "text": "WikiText-2 test with <unk>, from its first token",
+            "context": 512,
+            "tokens_fnv1a": fnv1a(ids[: 4 * 512]),
+            "nll": windows,
+        }
+    write_json(f"{name}_logits.json", manifest)
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["fixture"]:
         make_fixture()
-    elif sys.argv[1:2] == ["smollm2"] and len(sys.argv) in (3, 4):
-        make_smollm2(sys.argv[2], sys.argv[3] if len(sys.argv) == 4 else None)
+    elif len(sys.argv) in (3, 4) and sys.argv[1] in REAL:
+        make_real(*sys.argv[1:3], sys.argv[3] if len(sys.argv) == 4 else None)
     else:
         sys.exit(__doc__)

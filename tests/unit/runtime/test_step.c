@@ -25,6 +25,7 @@ static const struct {
     {"float weights", CT_TEST_DIR "/support/fixture", CT_ACTIVATIONS_INT8},
     {"clustered, int8", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_INT8},
     {"clustered, float", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_FLOAT},
+    {"clustered qwen2, int8", CT_CLUSTERED_QWEN2, CT_ACTIVATIONS_INT8},
 };
 
 static struct ct_engine *open_engine(int model, int n_threads)
