@@ -1,11 +1,11 @@
 /* The engine: what everything above it may use.
  *
- * An engine is a loaded model: weights mapped, graph planned, tokenizer and chat template ready. A session
- * is one timeline of tokens that owns its keys and values. A step advances a batch of sessions at once.
- * Code above this line never sees a tensor.
+ * An engine is a loaded model: weights mapped, graph planned, tokenizer and chat template ready. A
+ * session is one timeline of tokens that owns its keys and values. A step advances a batch of
+ * sessions at once. Code above this line never sees a tensor.
  *
- * Threads: text functions (tokenize, chat, token bytes) may be called from any thread. Sessions and steps
- * belong to one thread at a time, the engine thread. */
+ * Threads: text functions (tokenize, chat, token bytes) may be called from any thread. Sessions and
+ * steps belong to one thread at a time, the engine thread. */
 #ifndef CT_ENGINE_H
 #define CT_ENGINE_H
 
@@ -36,10 +36,10 @@ struct ct_engine_options {
 };
 
 struct ct_sampling {
-    double temperature; /* 0: greedy */
-    int top_k;          /* 0: all */
-    double top_p;       /* 1: all */
-    double min_p;       /* 0: all */
+    double temperature;       /* 0: greedy */
+    int top_k;                /* 0: all */
+    double top_p;             /* 1: all */
+    double min_p;             /* 0: all */
     double presence_penalty;  /* -2..2, subtracted once for a token that was generated */
     double frequency_penalty; /* -2..2, subtracted for each time */
     uint64_t seed;
@@ -71,8 +71,8 @@ struct ct_engine_info {
     struct ct_sampling sampling; /* what the model asks for where a request says nothing */
 };
 
-/* path: a GGUF file or a model directory. CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED, CT_MEMORY, CT_IO.
- */
+/* path: a GGUF file or a model directory. CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED, CT_MEMORY,
+ * CT_IO. */
 CT_MUST_CHECK enum ct_status ct_engine_open(const char *path,
                                             const struct ct_engine_options *options,
                                             struct ct_engine **out, struct ct_error *err);
@@ -81,8 +81,8 @@ const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine);
 
 /* ---- text ---- */
 
-/* See ct_bpe_encode. Where has_special, a model that wants a bos token gets it in front, unless the text
- * starts with it already: at most 3 * n_bytes + 1 ids. */
+/* See ct_bpe_encode. Where has_special, a model that wants a bos token gets it in front, unless the
+ * text starts with it already: at most 3 * n_bytes + 1 ids. */
 CT_MUST_CHECK enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text,
                                                 size_t n_bytes, bool has_special, int32_t *ids,
                                                 size_t capacity, size_t *n_ids);
@@ -137,9 +137,9 @@ struct ct_slice {
     struct ct_cost cost; /* out: this slice's share of the step */
 };
 
-/* Evaluates all slices together. The sum of n_tokens is at most max_step_tok, the sum of n_logits at most
- * max_step_logits, each session appears once. A row's result does not depend on the batch. Allocates nothing.
- * CT_INVALID names what was wrong; then nothing was changed. */
+/* Evaluates all slices together. The sum of n_tokens is at most max_step_tok, the sum of n_logits
+ * at most max_step_logits, each session appears once. A row's result does not depend on the batch.
+ * Allocates nothing. CT_INVALID names what was wrong; then nothing was changed. */
 CT_MUST_CHECK enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
                                             int n_slices, struct ct_error *err);
 
@@ -152,9 +152,9 @@ CT_MUST_CHECK enum ct_status ct_sampler_open(const struct ct_engine *engine,
                                              struct ct_sampler **out, struct ct_error *err);
 void ct_sampler_close(struct ct_sampler *sampler);
 
-/* The next token for logits [n_vocab]; the sampler counts it for the penalties. Where logprobs are wanted, *logprob
- * (or NULL) receives the natural log of the token's probability before sampling cuts. Allocates nothing.
- */
+/* The next token for logits [n_vocab]; the sampler counts it for the penalties. Where logprobs are
+ * wanted, *logprob (or NULL) receives the natural log of the token's probability before sampling
+ * cuts. Allocates nothing. */
 int ct_sampler_next(struct ct_sampler *sampler, const float *logits, float *logprob);
 
 #endif

@@ -1,8 +1,8 @@
 /* A growing byte buffer, and JSON text written into it.
  *
  * Appending never fails on the spot: when memory is short the buffer remembers it (is_short) and
- * drops what follows, so that a writer of many parts checks once, at the end. The owner's thread.
- */
+ * drops what follows, so that a writer of many parts checks once, at the end. The owner's
+ * thread. */
 #ifndef CT_SERVER_BUFFER_H
 #define CT_SERVER_BUFFER_H
 
@@ -24,8 +24,8 @@ void ct_buffer_deinit(struct ct_buffer *buffer);
 /* The data changes hands: the caller frees it, the buffer is empty again. */
 char *ct_buffer_take(struct ct_buffer *buffer);
 
-/* Room for n_bytes after the data, to be written there and counted by the caller; NULL when short.
- */
+/* Room for n_bytes after the data, to be written there and counted by the caller; NULL when
+ * short. */
 char *ct_buffer_reserve(struct ct_buffer *buffer, size_t n_bytes);
 
 void ct_buffer_append(struct ct_buffer *buffer, const char *bytes, size_t n_bytes);

@@ -228,8 +228,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     ct_server_check_drained(http->server);
 }
 
-/* A path with {id}: the name, with its percent-encoding undone. False: there can be no such name.
- */
+/* A path with {id}: the name, with its percent-encoding undone. False: there can be no such
+ * name. */
 static bool decode_name(const char *raw, char *out, size_t capacity)
 {
     size_t n = 0;

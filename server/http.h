@@ -2,12 +2,13 @@
  *
  *   exchange:  head --> body --> handler --+--> reply                           (whole, at once)
  *                                          +--> wait ... reply                  (suspended between)
- *                                          +--> wait ... stream: pull, pull ... (suspended when
- * dry)
+ *                                          +--> wait ... stream: pull, pull ...
+ *                                               (suspended when dry)
  *
  * While an exchange receives its body, waits or streams, its descriptor is watched, so that a
- * client that leaves is noticed; libmicrohttpd itself would not. Heads and bodies have total deadlines; writes have an
- * idle one. All of this belongs to the loop thread. (RFC 9110, RFC 9112.) */
+ * client that leaves is noticed; libmicrohttpd itself would not. Heads and bodies have total
+ * deadlines; writes have an idle one. All of this belongs to the loop thread. (RFC 9110, RFC
+ * 9112.) */
 #ifndef CT_SERVER_HTTP_H
 #define CT_SERVER_HTTP_H
 

@@ -19,8 +19,8 @@ enum {
 CT_MUST_CHECK enum ct_status ct_json_parse(const char *text, size_t n_bytes, json_t **out,
                                            struct ct_refusal *refusal);
 
-/* A value as short text for a message: "3", "\"x\"", "null", "[...]"; at most 40 bytes and a NUL.
- */
+/* A value as short text for a message: "3", "\"x\"", "null", "[...]"; at most 40 bytes and a
+ * NUL. */
 void ct_json_quote(const json_t *value, char out[48]);
 
 #endif

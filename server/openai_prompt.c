@@ -1,5 +1,5 @@
-/* The fields that hold the text: prompt in its four forms, and messages through the chat template.
- */
+/* The fields that hold the text: prompt in its four forms, and messages through the chat
+ * template. */
 #include "server/json.h"
 #include "server/openai_request.h"
 

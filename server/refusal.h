@@ -1,5 +1,5 @@
-/* Why a request is not answered, in the words of the OpenAI API: what every error body is made of.
- */
+/* Why a request is not answered, in the words of the OpenAI API: what every error body is made
+ * of. */
 #ifndef CT_SERVER_REFUSAL_H
 #define CT_SERVER_REFUSAL_H
 

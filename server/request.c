@@ -71,8 +71,8 @@ enum ct_status ct_request_arm(struct ct_request *request, const struct ct_model 
             longest_stop = request->stops[i].n_bytes;
     size_t n_piece = 3 * model->max_token_bytes + CT_DETOKENIZER_SLACK;
     size_t n_held = longest_stop + n_piece;
-    /* A step writes one record; the end of a sequence may write one more, for the text still held.
-     */
+    /* A step writes one record; the end of a sequence may write one more, for the text still
+     * held. */
     size_t reserve = 2 * (sizeof(struct ct_record) + n_held) +
                      (size_t)request->n_top_logprobs * sizeof(struct ct_logprob);
     size_t capacity = 8192;

@@ -1,10 +1,9 @@
 /* One request for text, whatever the protocol it came by, and the sequences that answer it.
  *
- *   api_*.c builds it -> batcher.c admits it and runs its sequences -> reply.c writes what comes
- * out
+ *   api_*.c builds it -> batcher.c admits it and runs its sequences
+ *                     -> reply.c writes what comes out
  *
- *   sequence:  WAITING -> PREFILL -> DECODE -> DONE           (a cancel leads to DONE from
- * everywhere)
+ *   sequence:  WAITING -> PREFILL -> DECODE -> DONE     (a cancel leads to DONE from everywhere)
  *
  * Owners: the loop thread owns a request until it submits it and again once the batcher has handed
  * it back as finished. In between the engine thread owns the part of each sequence that is marked

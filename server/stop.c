@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* Whether a stop string begins at held + at, and is complete (or, where is_partial, may become so).
- */
+/* Whether a stop string begins at held + at, and is complete (or, where is_partial, may become
+ * so). */
 static bool begins_at(const struct ct_stop *stop, size_t at, bool is_partial)
 {
     size_t n_left = stop->n_held - at;

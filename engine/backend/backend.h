@@ -35,8 +35,8 @@ struct ct_batch {
     const int32_t *logit_rows; /* [n_logits]: rows, ascending */
 };
 
-/* A page holds all layers: [n_layers][n_kv_heads]{ k [D, CT_PAGE_TOK], v [CT_PAGE_TOK, D] } in f16.
- */
+/* A page holds all layers: [n_layers][n_kv_heads]{ k [D, CT_PAGE_TOK], v [CT_PAGE_TOK, D] } in
+ * f16. */
 static inline size_t ct_page_head_elements(const struct ct_heads *heads)
 {
     return 2 * (size_t)heads->head_dim * CT_PAGE_TOK;

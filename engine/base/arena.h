@@ -1,5 +1,5 @@
-/* An arena: many small blocks with one lifetime, freed together. The owner's thread alone uses it.
- */
+/* An arena: many small blocks with one lifetime, freed together. The owner's thread alone uses
+ * it. */
 #ifndef CT_BASE_ARENA_H
 #define CT_BASE_ARENA_H
 

@@ -19,8 +19,8 @@ static inline uint32_t ct_f32_bits(float f)
     return bits;
 }
 
-/* IEEE binary16 to binary32, exact for every bit pattern (a NaN is made quiet, as hardware does).
- */
+/* IEEE binary16 to binary32, exact for every bit pattern (a NaN is made quiet, as hardware
+ * does). */
 static inline float ct_f16_to_f32(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16;

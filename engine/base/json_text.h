@@ -1,6 +1,6 @@
-/* jansson's reading and writing, for when memory is short. jansson takes most shortages for errors of
- * syntax, and some for nothing at all: a token that is read, or a key that is written, is then cut
- * or left out in silence. Here they are told apart. Any thread. */
+/* jansson's reading and writing, for when memory is short. jansson takes most shortages for errors
+ * of syntax, and some for nothing at all: a token that is read, or a key that is written, is then
+ * cut or left out in silence. Here they are told apart. Any thread. */
 #ifndef CT_BASE_JSON_TEXT_H
 #define CT_BASE_JSON_TEXT_H
 

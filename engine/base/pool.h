@@ -18,8 +18,8 @@ struct ct_pool;
 /* worker is 0..n_workers-1. */
 typedef void ct_pool_fn(void *context, int worker, int n_workers);
 
-/* n_workers includes the caller: 1..CT_MAX_WORKERS. CT_INVALID, CT_MEMORY; nothing is left behind on an error.
- */
+/* n_workers includes the caller: 1..CT_MAX_WORKERS. CT_INVALID, CT_MEMORY; nothing is left behind
+ * on an error. */
 CT_MUST_CHECK enum ct_status ct_pool_open(int n_workers, struct ct_pool **out);
 void ct_pool_close(struct ct_pool *pool);
 int ct_pool_n_workers(const struct ct_pool *pool);

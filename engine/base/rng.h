@@ -1,5 +1,5 @@
-/* A small deterministic random generator (xoshiro256**, seeded by splitmix64). The owner's thread.
- */
+/* A small deterministic random generator (xoshiro256**, seeded by splitmix64). The owner's
+ * thread. */
 #ifndef CT_BASE_RNG_H
 #define CT_BASE_RNG_H
 

@@ -12,8 +12,8 @@ enum ct_status {
 #undef CT_STATUS
 };
 
-/* message: one line of at most 511 bytes; longer text ends in "...", control characters become '?'.
- */
+/* message: one line of at most 511 bytes; longer text ends in "...", control characters become
+ * '?'. */
 struct ct_error {
     enum ct_status status;
     char message[512];

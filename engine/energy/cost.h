@@ -1,5 +1,5 @@
-/* What a piece of work cost: the ledger entry that every op, step and request adds to. Any thread.
- */
+/* What a piece of work cost: the ledger entry that every op, step and request adds to. Any
+ * thread. */
 #ifndef CT_ENERGY_COST_H
 #define CT_ENERGY_COST_H
 

@@ -3,13 +3,13 @@
  *   w[i,j] = scale[i, j/g] * codebook[index[i,j]] (+ offset[i, j/g])
  *
  * - index: [n/16][k/4] tiles of 16 rows x 4 columns, n and k padded up (padding indices are 0),
- * each 64 indices in 8 * bits bytes (engine/base/tile.h). Stored as U8 [n_tiles_n, n_tiles_k, 8 *
- * bits].
- * - codebook: centroids in any order, I8 or F32 [n_codebooks, 2^bits]; n_codebooks is 1 (a tensor's, or
- * the model's) or n padded to 16 (a row's).
+ *   each 64 indices in 8 * bits bytes (engine/base/tile.h). Stored as U8
+ *   [n_tiles_n, n_tiles_k, 8 * bits].
+ * - codebook: centroids in any order, I8 or F32 [n_codebooks, 2^bits]; n_codebooks is 1 (a
+ *   tensor's, or the model's) or n padded to 16 (a row's).
  * - scale: F16 [n_tiles_n, n_groups, 16], of row 16 * tile + r and group q of g columns (the last
- * group may be short). A row's scale is g = k padded: one group. Absent: 1, which only a float
- * codebook may have.
+ *   group may be short). A row's scale is g = k padded: one group. Absent: 1, which only a float
+ *   codebook may have.
  * - offset: F16, as scale; absent: 0.
  *
  * In a safetensors file the parts of "X.weight" are "X.weight.index", ".codebook", ".scale",

@@ -40,8 +40,8 @@ struct ct_gguf_text {
 CT_MUST_CHECK enum ct_status ct_gguf_open(const char *path, struct ct_gguf **out,
                                           struct ct_error *err);
 
-/* The same over bytes that the caller keeps until close (tests, fuzzing). data is 8-byte aligned.
- */
+/* The same over bytes that the caller keeps until close (tests, fuzzing). data is 8-byte
+ * aligned. */
 CT_MUST_CHECK enum ct_status ct_gguf_open_memory(const void *data, size_t n_bytes,
                                                  struct ct_gguf **out, struct ct_error *err);
 void ct_gguf_close(struct ct_gguf *gguf);

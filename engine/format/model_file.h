@@ -2,10 +2,10 @@
  * where the tokenizer is.
  *
  * Opens a GGUF file, or a directory with config.json, model.safetensors (one file, or shards with
- * model.safetensors.index.json) and, where it has one, generation_config.json. Tensor names are the Hugging Face ones in both cases: a GGUF
- * file's names are translated by the family's name table (engine/graph/family.h hands it in), and
- * views of matrices whose rows llama.cpp permuted (q and k of llama) say so. Immutable once open;
- * any thread. */
+ * model.safetensors.index.json) and, where it has one, generation_config.json. Tensor names are the
+ * Hugging Face ones in both cases: a GGUF file's names are translated by the family's name table
+ * (engine/graph/family.h hands it in), and views of matrices whose rows llama.cpp permuted (q and k
+ * of llama) say so. Immutable once open; any thread. */
 #ifndef CT_FORMAT_MODEL_FILE_H
 #define CT_FORMAT_MODEL_FILE_H
 
@@ -33,8 +33,8 @@ struct ct_weight {
     int n_permuted_heads;    /* 0: rows are in order; else see ct_weight_row */
 };
 
-/* families: the known families' GGUF architecture names and tables, ended by a NULL architecture.
- */
+/* families: the known families' GGUF architecture names and tables, ended by a NULL
+ * architecture. */
 struct ct_gguf_names {
     const char *architecture;
     const struct ct_name_map *map;
@@ -53,12 +53,12 @@ int ct_model_file_n_weights(const struct ct_model_file *file);
 const struct ct_weight *ct_model_file_weight(const struct ct_model_file *file, int i);
 const struct ct_weight *ct_model_file_find(const struct ct_model_file *file, const char *name);
 
-/* The place in the stored tensor of row `row` of the Hugging Face matrix, undoing the interleaving.
- */
+/* The place in the stored tensor of row `row` of the Hugging Face matrix, undoing the
+ * interleaving. */
 int64_t ct_weight_row(const struct ct_weight *weight, int64_t row);
 
-/* One row of a dense or block-quantised matrix ([n, k], or a vector as one row) as f32. out: [k].
- */
+/* One row of a dense or block-quantised matrix ([n, k], or a vector as one row) as f32. out:
+ * [k]. */
 void ct_weight_row_f32(const struct ct_weight *weight, int64_t row, float *out);
 
 /* The clustered matrices ("X.weight"), in the order of config.json; all were checked at opening. */

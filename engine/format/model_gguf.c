@@ -1,6 +1,6 @@
 /* A GGUF file as a model: names translated to Hugging Face's by the family's table. A tensor that
- * the table does not know is refused: leaving it out would silently change the model's arithmetic.
- */
+ * the table does not know is refused: leaving it out would silently change the model's
+ * arithmetic. */
 #include "engine/format/gguf.h"
 #include "engine/format/model_file_internal.h"
 

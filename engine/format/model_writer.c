@@ -54,8 +54,8 @@ static enum ct_status remove_file(int dir_fd, const char *name, void *context, s
     return CT_OK;
 }
 
-/* A directory of plain files. Failing leaves a hidden leftover, which the next begin tries again.
- */
+/* A directory of plain files. Failing leaves a hidden leftover, which the next begin tries
+ * again. */
 static void remove_dir(int parent_fd, const char *name)
 {
     int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -237,8 +237,8 @@ enum ct_status ct_model_dir_write(const struct ct_model_dir *dir, const char *na
     return status;
 }
 
-/* Puts the temporary in the target's place; the old one, if any, is then where the temporary was.
- */
+/* Puts the temporary in the target's place; the old one, if any, is then where the temporary
+ * was. */
 static enum ct_status swap(const struct ct_model_dir *dir, bool is_there, struct ct_error *err)
 {
     int parent = dir->parent_fd;

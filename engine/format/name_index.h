@@ -1,8 +1,8 @@
 /* Names of a file's tensors or keys -> their positions: a sorted array and binary search. Sorting
  * finds duplicates in n log n whatever the names are; a hash could be flooded by a hostile file.
  *
- * Filled by one thread, then immutable; any thread. Texts are kept by the caller and need no NUL.
- */
+ * Filled by one thread, then immutable; any thread. Texts are kept by the caller and need no
+ * NUL. */
 #ifndef CT_FORMAT_NAME_INDEX_H
 #define CT_FORMAT_NAME_INDEX_H
 

@@ -1,9 +1,9 @@
 /* Byte-level BPE, giving the same ids as Hugging Face's `tokenizers`.
  *
- * text -> special tokens split off -> NFC where asked for -> pre-tokenizer (PCRE2) -> bytes as printable characters ->
- * merges by rank -> ids; and back, by streaming, never half a character. Built from GGUF metadata
- * (tokenizer.ggml.*) or from tokenizer.json. Immutable once open; any thread may encode and decode.
- */
+ * text -> special tokens split off -> NFC where asked for -> pre-tokenizer (PCRE2) -> bytes as
+ * printable characters -> merges by rank -> ids; and back, by streaming, never half a character.
+ * Built from GGUF metadata (tokenizer.ggml.*) or from tokenizer.json. Immutable once open; any
+ * thread may encode and decode. */
 #ifndef CT_TOKENIZER_BPE_H
 #define CT_TOKENIZER_BPE_H
 

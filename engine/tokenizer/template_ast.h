@@ -4,8 +4,8 @@
  * (template_run.c, template_eval.c, with the tables of template_builtin.c)
  *
  * Chains (a + b + c, x.y[0]|trim, a and b and c) are lists, not nested nodes, so that the depth of
- * the tree, and with it that of the recursion that runs it, is that of the parentheses and blocks.
- */
+ * the tree, and with it that of the recursion that runs it, is that of the parentheses and
+ * blocks. */
 #ifndef CT_TOKENIZER_TEMPLATE_AST_H
 #define CT_TOKENIZER_TEMPLATE_AST_H
 

@@ -143,8 +143,8 @@ static bool read_hex(const struct lexer *lex, size_t at, size_t n_digits, uint32
     return *value < 0x110000 && (*value < 0xD800 || *value > 0xDFFF);
 }
 
-/* The escape whose backslash is at *at, as Python's "unicode-escape" reads it; *at moves behind it.
- */
+/* The escape whose backslash is at *at, as Python's "unicode-escape" reads it; *at moves behind
+ * it. */
 static bool read_escape(const struct lexer *lex, size_t *at, char *out, size_t *n_out)
 {
     static const char names[] = "\\'\"abfnrtv", values[] = "\\'\"\a\b\f\n\r\t\v";

@@ -1,6 +1,6 @@
 /* Python's methods of text. Whatever has a status fails as Python would; where Unicode's tables
- * would be needed (case, sets of characters to strip) only ASCII is known and anything else fails.
- */
+ * would be needed (case, sets of characters to strip) only ASCII is known and anything else
+ * fails. */
 #ifndef CT_TOKENIZER_TEMPLATE_TEXT_H
 #define CT_TOKENIZER_TEMPLATE_TEXT_H
 

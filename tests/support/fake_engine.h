@@ -28,8 +28,8 @@ void ct_fake_release(void);
 /* The next step fails with this status. */
 void ct_fake_fail_step(enum ct_status status);
 
-/* The slices of the last step, as n_tokens of each, in order; returns how many, at most capacity.
- */
+/* The slices of the last step, as n_tokens of each, in order; returns how many, at most
+ * capacity. */
 int ct_fake_last_step(int *n_tokens, int capacity);
 
 #endif

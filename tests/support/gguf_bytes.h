@@ -1,5 +1,5 @@
-/* Builds GGUF files in memory, right or wrong on purpose. A buffer that overflows aborts the test.
- */
+/* Builds GGUF files in memory, right or wrong on purpose. A buffer that overflows aborts the
+ * test. */
 #ifndef CT_TESTS_SUPPORT_GGUF_BYTES_H
 #define CT_TESTS_SUPPORT_GGUF_BYTES_H
 

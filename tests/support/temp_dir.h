@@ -1,5 +1,5 @@
-/* A directory for one test program's files, under /tmp, and reading and writing whole files in it.
- */
+/* A directory for one test program's files, under /tmp, and reading and writing whole files in
+ * it. */
 #ifndef CT_TESTS_SUPPORT_TEMP_DIR_H
 #define CT_TESTS_SUPPORT_TEMP_DIR_H
 
