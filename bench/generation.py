@@ -35,7 +35,7 @@ def centroid(options, threads):
             "--json",
         )
     )
-    return {row["test"]: row for row in found["tests"]}
+    return {row["test"]: row for row in found}
 
 
 def peer(options, path, threads):

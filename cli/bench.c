@@ -162,7 +162,7 @@ int ct_cli_bench(int argc, char **argv)
         {"sets", "LIST", "instruction sets of the kernels, such as avx2,scalar (the best one)",
          CT_OPTION_TEXT, &s.sets, 0, 0, NULL},
         {"plot", "FILE", "write a roofline plot, as SVG", CT_OPTION_TEXT, &s.plot, 0, 0, NULL},
-        {"json", NULL, "print one JSON object", CT_OPTION_FLAG, &bench.is_json, 0, 0, NULL},
+        {"json", NULL, "print a JSON array, a row for each test and kernel", CT_OPTION_FLAG, &bench.is_json, 0, 0, NULL},
         {"help", NULL, "print this", CT_OPTION_FLAG, &s.wants_help, 0, 0, NULL},
         {0},
     };

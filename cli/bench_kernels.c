@@ -143,9 +143,12 @@ static void attend(void *context, int worker, int n_workers)
     ct_pool_share(pass->count, 1, worker, n_workers, &begin, &end);
     for (int64_t i = pass->at + begin; i < pass->at + end; i++) {
         struct ct_attention a = pass->attention;
+        float peak[N_REP], sum[N_REP];
         a.k_pages = pass->buffers->pages + 2 * n_pages * (i % pass->limit);
         a.v_pages = a.k_pages + n_pages;
         a.out = pass->buffers->y + (int64_t)worker * N;
+        a.peak = peak;
+        a.sum = sum;
         pass->kernels->attention(&a);
     }
 }

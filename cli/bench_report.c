@@ -104,36 +104,11 @@ static void print_json_point(const struct ct_bench *bench, const struct ct_bench
            point->rate * point->ops * 1e-9, roof->gops[point->isa]);
 }
 
-static void print_json_points(const struct ct_bench *bench, const char *key, bool is_kernel)
-{
-    const char *separator = "";
-    printf(",\n \"%s\": [", key);
-    for (int i = 0; i < bench->n_points; i++)
-        if (ct_bench_is_kernel(&bench->points[i]) == is_kernel) {
-            printf("%s\n  ", separator);
-            print_json_point(bench, &bench->points[i]);
-            separator = ",";
-        }
-    printf("]");
-}
-
 void ct_bench_print_json(const struct ct_bench *bench)
 {
-    printf("{\"machine\": [");
-    for (int i = 0; i < bench->threads.n; i++) {
-        const struct ct_roof *roof = ct_roofs_best(bench->roofs, bench->threads.values[i]);
-        printf("%s\n  {\"threads\": %d, \"gb_per_s\": %.3f, \"int8_gops\": {", i > 0 ? "," : "",
-               bench->threads.values[i], roof->gb_per_s);
-        const char *separator = "";
-        for (int isa = 0; isa < CT_N_ISA; isa++)
-            if (roof->gops[isa] > 0) {
-                printf("%s\"%s\": %.3f", separator, ct_isa_name((enum ct_isa)isa), roof->gops[isa]);
-                separator = ", ";
-            }
-        printf("}}");
+    for (int i = 0; i < bench->n_points; i++) {
+        fputs(i == 0 ? "[" : ",\n ", stdout);
+        print_json_point(bench, &bench->points[i]);
     }
-    printf("]");
-    print_json_points(bench, "tests", false);
-    print_json_points(bench, "kernels", true);
-    puts("}");
+    puts(bench->n_points == 0 ? "[]" : "]");
 }
