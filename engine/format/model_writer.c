@@ -1,5 +1,7 @@
 #include "engine/format/model_writer.h"
 
+#include "engine/base/path.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -156,15 +158,10 @@ static void free_dir(struct ct_model_dir *dir)
 static enum ct_status split_path(struct ct_model_dir *dir, const char *path, struct ct_error *err)
 {
     char parent[PATH_MAX];
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    size_t begin = n;
-    while (begin > 0 && path[begin - 1] != '/')
-        begin--;
+    size_t n_last, begin = ct_path_last(path, &n_last);
     int n_parent = snprintf(parent, sizeof parent, "%.*s", (int)begin, begin > 0 ? path : "");
-    int n_name = snprintf(dir->name, sizeof dir->name, "%.*s", (int)(n - begin), path + begin);
-    if (n >= sizeof parent || n_parent != (int)begin || n_name >= (int)sizeof dir->name ||
+    int n_name = snprintf(dir->name, sizeof dir->name, "%.*s", (int)n_last, path + begin);
+    if (begin + n_last >= sizeof parent || n_parent != (int)begin || n_name >= (int)sizeof dir->name ||
         n_name == 0 || strcmp(dir->name, ".") == 0 || strcmp(dir->name, "..") == 0)
         return ct_error_set(err, CT_INVALID, "%.256s is no name for a model directory", path);
     int n_temporary =

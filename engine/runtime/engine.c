@@ -3,6 +3,7 @@
 
 #include "engine/backend/cpu/cpu.h"
 #include "engine/base/log.h"
+#include "engine/base/path.h"
 #include "engine/base/processors.h"
 #include "engine/graph/family.h"
 #include "engine/runtime/engine_internal.h"
@@ -23,15 +24,10 @@ static int64_t machine_memory(void)
 /* The last part of a path, without a .gguf ending. */
 static void base_name(const char *path, char *out, size_t capacity)
 {
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    size_t begin = n;
-    while (begin > 0 && path[begin - 1] != '/')
-        begin--;
-    if (n - begin > 5 && memcmp(path + n - 5, ".gguf", 5) == 0)
+    size_t n, begin = ct_path_last(path, &n);
+    if (n > 5 && memcmp(path + begin + n - 5, ".gguf", 5) == 0)
         n -= 5;
-    snprintf(out, capacity, "%.*s", (int)(n - begin), path + begin);
+    snprintf(out, capacity, "%.*s", (int)n, path + begin);
 }
 
 static void fill_info(struct ct_engine *engine, const struct ct_engine_options *options)

@@ -32,6 +32,20 @@ static inline void temp_dir_close(struct temp_dir *dir)
     nftw(dir->path, temp_remove, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* cmocka's setup and teardown for tests whose state is a directory. */
+static inline int temp_dir_setup(void **state)
+{
+    static struct temp_dir dir;
+    *state = &dir;
+    return temp_dir_open(&dir);
+}
+
+static inline int temp_dir_teardown(void **state)
+{
+    temp_dir_close(*state);
+    return 0;
+}
+
 /* path: TEMP_PATH bytes for dir/name. */
 static inline const char *temp_path(const struct temp_dir *dir, const char *name, char *path)
 {

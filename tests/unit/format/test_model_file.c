@@ -344,21 +344,11 @@ static void test_quantization_entries_are_checked(void **state)
 
 static int setup(void **state)
 {
-    static struct temp_dir dir;
     char path[TEMP_PATH];
-    *state = &dir;
-    if (temp_dir_open(&dir) != 0)
-        return -1;
-    return mkdir(temp_path(&dir, "m", path), 0755);
+    return temp_dir_setup(state) == 0 ? mkdir(temp_path(*state, "m", path), 0755) : -1;
 }
 
-static int teardown(void **state)
-{
-    temp_dir_close(*state);
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, temp_dir_teardown)
 
 int main(void)
 {

@@ -229,20 +229,7 @@ static void test_kill_at_every_system_call(void **state)
     assert_int_equal(n_leftovers(dir), 0);
 }
 
-static int setup(void **state)
-{
-    static struct temp_dir dir;
-    *state = &dir;
-    return temp_dir_open(&dir);
-}
-
-static int teardown(void **state)
-{
-    temp_dir_close(*state);
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, temp_dir_setup, temp_dir_teardown)
 
 int main(void)
 {

@@ -254,19 +254,6 @@ static void test_writer_refuses_what_no_reader_takes(void **state)
     assert_non_null(strstr(err.message, "0 of 1 declared bytes"));
 }
 
-static int setup(void **state)
-{
-    static struct temp_dir dir;
-    *state = &dir;
-    return temp_dir_open(&dir);
-}
-
-static int teardown(void **state)
-{
-    temp_dir_close(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,5 +267,5 @@ int main(void)
         cmocka_unit_test(test_written_file_is_read_back),
         cmocka_unit_test(test_writer_refuses_what_no_reader_takes),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, temp_dir_setup, temp_dir_teardown);
 }
