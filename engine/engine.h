@@ -143,6 +143,12 @@ struct ct_slice {
 CT_MUST_CHECK enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
                                             int n_slices, struct ct_error *err);
 
+/* A step that nobody asked for, to learn what steps cost: n_tok tokens after depth others whose keys
+ * and values are whatever is there, with logits for the last n_logits. CT_BUSY, CT_CONTEXT;
+ * CT_INVALID as above. */
+CT_MUST_CHECK enum ct_status ct_engine_measure(struct ct_engine *engine, int n_tok, int n_logits,
+                                               int depth, struct ct_cost *cost);
+
 /* ---- sampling ---- */
 
 struct ct_sampler;

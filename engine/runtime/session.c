@@ -3,6 +3,7 @@
 #include "engine/runtime/engine_internal.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int pages_of(int n_tok)
@@ -247,18 +248,23 @@ static bool is_sound(const struct ct_engine *engine)
 }
 #endif
 
+/* Runs the slices, which were checked, and books what they took. */
+static void run(struct ct_engine *engine, struct ct_slice *slices, int n_slices)
+{
+    struct ct_batch batch = fill_batch(engine, slices, n_slices);
+    const uint64_t start_ns = ct_clock_ns();
+    ct_energy_meter_begin(engine->meter);
+    engine->backend->ops->run(engine->backend, &batch, 0, engine->graph.n_nodes);
+    share_cost(engine, slices, n_slices, ct_clock_ns() - start_ns, &batch);
+}
+
 enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
                               struct ct_error *err)
 {
     enum ct_status status = check_slices(engine, slices, n_slices, err);
     if (status != CT_OK || n_slices == 0)
         return status;
-    struct ct_batch batch = fill_batch(engine, slices, n_slices);
-    const uint64_t start_ns = ct_clock_ns();
-    ct_energy_meter_begin(engine->meter);
-    engine->backend->ops->run(engine->backend, &batch, 0, engine->graph.n_nodes);
-    share_cost(engine, slices, n_slices, ct_clock_ns() - start_ns, &batch);
-
+    run(engine, slices, n_slices);
     int64_t ld;
     const int last = engine->graph.nodes[engine->graph.n_nodes - 1].out;
     const float *logits = engine->backend->ops->value(engine->backend, last, &ld);
@@ -270,4 +276,26 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
     }
     assert(is_sound(engine));
     return CT_OK;
+}
+
+enum ct_status ct_engine_measure(struct ct_engine *engine, int n_tok, int n_logits, int depth,
+                                 struct ct_cost *cost)
+{
+    struct ct_slice slice = {.n_tokens = n_tok, .n_logits = n_logits};
+    int32_t *tokens = calloc(n_tok > 0 ? (size_t)n_tok : 1, sizeof *tokens);
+    if (tokens == NULL)
+        return CT_MEMORY;
+    slice.tokens = tokens;
+    enum ct_status status = ct_session_open(engine, depth + n_tok, &slice.session);
+    if (status == CT_OK) {
+        slice.session->n_tok = depth;
+        status = check_slices(engine, &slice, 1, NULL);
+    }
+    if (status == CT_OK) {
+        run(engine, &slice, 1);
+        *cost = slice.cost;
+    }
+    ct_session_close(slice.session);
+    free(tokens);
+    return status;
 }

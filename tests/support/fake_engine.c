@@ -398,8 +398,8 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
         if (slice->n_logits)
             fill_logits(s, engine->logits + (size_t)n_logits * CT_FAKE_VOCAB);
         slice->ld_logits = CT_FAKE_VOCAB;
-        slice->cost =
-            (struct ct_cost){.ns = 1000 * (uint64_t)slice->n_tokens, .pj = 1e6 * slice->n_tokens};
+        slice->cost = (struct ct_cost){.ns = 1000000 * (uint64_t)slice->n_tokens,
+                                       .pj = 1e6 * slice->n_tokens};
         n_tokens += slice->n_tokens;
         n_logits += slice->n_logits;
     }
@@ -407,6 +407,15 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
         n_tokens <= engine->info.max_step_tok && n_logits <= engine->info.max_step_logits;
     assert(is_within);
     return is_within ? CT_OK : CT_INTERNAL;
+}
+
+enum ct_status ct_engine_measure(struct ct_engine *engine, int n_tok, int n_logits, int depth,
+                                 struct ct_cost *cost)
+{
+    assert(n_tok <= engine->info.max_step_tok && n_logits <= n_tok &&
+           depth + n_tok <= engine->info.context_tok);
+    *cost = (struct ct_cost){.ns = 1000000 * (uint64_t)n_tok, .pj = 1e6 * n_tok};
+    return CT_OK;
 }
 
 /* ---- sampling ---- */
