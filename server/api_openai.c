@@ -58,6 +58,17 @@ static void refuse(struct answer *answer, const struct ct_refusal *refusal)
 
 /* ---- the way in ---- */
 
+/* The sooner of the request's own and the server's. */
+static void set_deadline(struct answer *answer)
+{
+    struct ct_request *request = answer->request;
+    double limit_s = (double)answer->server->config->request_seconds;
+    if (request->timeout_s > 0 && (limit_s == 0 || request->timeout_s < limit_s))
+        limit_s = request->timeout_s;
+    if (limit_s > 0)
+        request->deadline_ns = request->received_ns + (uint64_t)(limit_s * 1e9);
+}
+
 static void submit(struct answer *answer)
 {
     struct ct_server *server = answer->server;
@@ -68,8 +79,10 @@ static void submit(struct answer *answer)
         refuse(answer, &answer->refusal);
         return;
     }
-    enum ct_status status =
-        ct_reply_init(&answer->reply, answer->request, &server->model, server->batcher);
+    enum ct_status status = CT_OK;
+    set_deadline(answer);
+    if (!answer->request->is_estimate)
+        status = ct_reply_init(&answer->reply, answer->request, &server->model, server->batcher);
     if (status == CT_OK)
         status = ct_batcher_submit(server->batcher, answer->request);
     if (status == CT_OK) {
@@ -113,7 +126,7 @@ static void on_work_done(uv_work_t *work, int status)
     ct_http_run(http);
 }
 
-static void begin(struct ct_exchange *x, enum ct_request_kind kind)
+static void begin(struct ct_exchange *x, enum ct_request_kind kind, bool is_estimate)
 {
     struct ct_server *server = x->http->server;
     struct ct_refusal refusal;
@@ -135,9 +148,8 @@ static void begin(struct ct_exchange *x, enum ct_request_kind kind)
     answer->request = request;
     answer->body = ct_exchange_take_body(x);
     request->owner = answer;
-    if (server->config->request_seconds > 0)
-        request->deadline_ns =
-            request->received_ns + (uint64_t)server->config->request_seconds * 1000000000u;
+    request->is_estimate = is_estimate;
+    request->client = ct_exchange_client(x);
     server->n_answers++;
     x->answer = answer;
     x->on_close = on_close;
@@ -155,12 +167,17 @@ static void begin(struct ct_exchange *x, enum ct_request_kind kind)
 
 void ct_handle_completions(struct ct_exchange *x)
 {
-    begin(x, CT_REQUEST_COMPLETION);
+    begin(x, CT_REQUEST_COMPLETION, false);
 }
 
 void ct_handle_chat_completions(struct ct_exchange *x)
 {
-    begin(x, CT_REQUEST_CHAT);
+    begin(x, CT_REQUEST_CHAT, false);
+}
+
+void ct_handle_estimate(struct ct_exchange *x)
+{
+    begin(x, CT_REQUEST_COMPLETION, true);
 }
 
 /* ---- the way out ---- */
@@ -200,10 +217,24 @@ static uint64_t queue_ns(const struct ct_request *request)
     return admitted_ns == UINT64_MAX ? 0 : admitted_ns - request->received_ns;
 }
 
+static void write_estimate(struct answer *answer)
+{
+    struct ct_buffer body;
+    if (answer->exchange == NULL)
+        return;
+    ct_buffer_init(&body);
+    ct_reply_write_estimate(answer->request, &answer->server->model, &body);
+    ct_exchange_reply(answer->exchange, 200, "application/json", &body);
+}
+
 static void on_news(struct answer *answer)
 {
     struct ct_exchange *x = answer->exchange;
     struct ct_refusal refusal;
+    if (answer->request->is_estimate) {
+        write_estimate(answer);
+        return;
+    }
     if (answer->is_finished)
         ct_metrics_add(&answer->server->metrics, answer->request,
                        x == NULL || ct_reply_check(&answer->reply, &refusal) != CT_OK);

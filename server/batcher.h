@@ -1,29 +1,35 @@
-/* The request scheduler: admits requests, queues their sequences, and runs them together.
+/* The request scheduler: admits requests, queues their sequences, and runs them together. The only
+ * place where threads meet.
  *
- *   loop thread                               engine thread
- *   submit ---> [submitted] ------------------> waiting -> running --+  one step at a time:
- *   cancel ---> stop_status ------------------> ends it              |  a token of every sequence
- * that next_ready <--- [ready] <--- news <------------------------------+  decodes, and parts of
- * prompts, the rings  <--- records <------------------- sampled text           up to max_step_tok
- * in all
+ *   loop thread                                engine thread
+ *   submit ---> [submitted] -------------------> roster (roster.h): one step at a time, with a
+ *   token cancel ---> stop_status -------------------> of every sequence that decodes and parts of
+ *   prompts next_ready <--- [ready] <--- news <----------- what has text, or has ended
+ *               the rings <--- records <--------- sampled text
  *
- * First come, first served for a session; round robin among those that have one, so that nobody
- * starves. A sequence whose reader is slow (no room in its ring) sits out, alone. Nothing is
- * polled: without work the engine thread waits on a condition. The one lock, `lock`, is held for
- * list operations only and never while another lock is taken. (Continuous batching: Orca, OSDI
- * 2022, section 3.) */
+ * A sequence whose reader is slow (no room in its ring) sits out, alone. Nothing is polled:
+ * without work the engine thread waits on a condition. The one lock, `lock`, is held for list
+ * operations only and never while another lock is taken. (Continuous batching: Orca, OSDI 2022,
+ * section 3.) */
 #ifndef CT_SERVER_BATCHER_H
 #define CT_SERVER_BATCHER_H
 
 #include "server/request.h"
+#include "server/roster.h"
 
 struct ct_batcher;
+
+struct ct_batcher_options {
+    int max_in_flight; /* sequences, running and waiting; more are refused */
+    double token_ns;   /* between two tokens of an answer: aimed at while prompts are read */
+};
 
 /* Called from the engine thread when ct_batcher_next_ready has something; must not block. */
 typedef void ct_batcher_wake_fn(void *context);
 
-/* Starts the engine thread. Sequences beyond max_in_flight are refused. CT_MEMORY, CT_INTERNAL. */
-CT_MUST_CHECK enum ct_status ct_batcher_open(struct ct_engine *engine, int max_in_flight,
+/* Starts the engine thread. CT_MEMORY, CT_INTERNAL. */
+CT_MUST_CHECK enum ct_status ct_batcher_open(struct ct_engine *engine,
+                                             const struct ct_batcher_options *options,
                                              ct_batcher_wake_fn *wake, void *context,
                                              struct ct_batcher **out);
 
@@ -35,8 +41,8 @@ void ct_batcher_free(struct ct_batcher *batcher);
 
 /* ---- loop thread ---- */
 
-/* The request is the batcher's until ct_batcher_next_ready gives it back as finished. CT_BUSY: too
- * many in flight; CT_SHUTDOWN. */
+/* The request is the batcher's until ct_batcher_next_ready gives it back as finished. An estimate
+ * is made between two steps, whatever is in flight. CT_BUSY: too many in flight; CT_SHUTDOWN. */
 CT_MUST_CHECK enum ct_status ct_batcher_submit(struct ct_batcher *batcher,
                                                struct ct_request *request);
 
@@ -50,17 +56,14 @@ struct ct_request *ct_batcher_next_ready(struct ct_batcher *batcher, bool *is_fi
 /* After reading from a sequence's ring: lets a stalled sequence go on. */
 void ct_batcher_read_from(struct ct_batcher *batcher, struct ct_sequence *sequence);
 
-/* When a place in the queue is likely to be free: from the measured time that a sequence takes. */
+/* When a place in the queue is likely to be free, by the model of costs: 1..60. */
 int ct_batcher_retry_after_s(struct ct_batcher *batcher);
 
 /* ---- any thread ---- */
 
 struct ct_batcher_stats {
-    int n_running, n_waiting;
-    uint64_t n_steps;
-    uint64_t n_prefill_tok, n_decode_tok; /* evaluated */
-    uint64_t step_ns;                     /* in steps altogether */
-    uint64_t stuck_ns; /* how long the step that runs now has taken; 0: none runs */
+    struct ct_roster_stats roster; /* as of the last step; n_waiting: of now */
+    uint64_t stuck_ns;             /* how long the step that runs now has taken; 0: none runs */
 };
 void ct_batcher_stats(struct ct_batcher *batcher, struct ct_batcher_stats *stats);
 

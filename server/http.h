@@ -116,6 +116,10 @@ struct ct_exchange {
 struct ct_buffer ct_exchange_take_body(struct ct_exchange *exchange);
 void ct_http_free_body(struct ct_http *http, struct ct_buffer *body);
 
+/* Whose request this is: a number that stands for the key of its Authorization header or, without
+ * one, for the address that it comes from (of IPv6, the network). */
+uint64_t ct_exchange_client(const struct ct_exchange *exchange);
+
 /* A header of the reply to come. */
 void ct_exchange_header(struct ct_exchange *exchange, const char *name, const char *fmt, ...)
     CT_PRINTF(3, 4);

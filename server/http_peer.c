@@ -1,6 +1,9 @@
 #include "server/http_peer.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
 
 static void on_deadline(uv_timer_t *timer)
 {
@@ -44,6 +47,35 @@ void ct_peer_expire(struct ct_http *http)
     }
     if (next_ms != UINT64_MAX)
         uv_timer_start(&http->deadline_timer, on_deadline, next_ms - now_ms, 0);
+}
+
+/* ---- whose it is ---- */
+
+/* FNV-1a from a seed of this process, so that nobody can choose to be taken for another. */
+static uint64_t hash(const void *bytes, size_t n_bytes)
+{
+    static uint64_t seed;
+    if (seed == 0 && getrandom(&seed, sizeof seed, 0) < 0)
+        seed = 14695981039346656037u;
+    uint64_t sum = seed;
+    for (size_t i = 0; i < n_bytes; i++)
+        sum = (sum ^ ((const unsigned char *)bytes)[i]) * 1099511628211u;
+    return sum ^ sum >> 32;
+}
+
+uint64_t ct_exchange_client(const struct ct_exchange *x)
+{
+    const char *key = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Authorization");
+    if (key != NULL && key[0] != '\0')
+        return hash(key, strlen(key));
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
+    if (address != NULL && address->sa_family == AF_INET)
+        return hash(&((const struct sockaddr_in *)address)->sin_addr, sizeof(struct in_addr));
+    if (address != NULL && address->sa_family == AF_INET6)
+        return hash(&((const struct sockaddr_in6 *)address)->sin6_addr, 8);
+    return 0;
 }
 
 /* ---- watch ---- */

@@ -1,4 +1,5 @@
-/* Connections and their deadlines, and the watch over a client that waits. Loop thread. */
+/* Connections and their deadlines, whose they are, and the watch over a client that waits. Loop
+ * thread. */
 #ifndef CT_SERVER_HTTP_PEER_H
 #define CT_SERVER_HTTP_PEER_H
 

@@ -131,24 +131,38 @@ static void write_process(const struct ct_metrics *metrics, struct ct_buffer *ou
 static void write_engine(const struct ct_batcher_stats *stats, const struct ct_model *model,
                          struct ct_buffer *out)
 {
+    const struct ct_roster_stats *roster = &stats->roster;
     head(out, "centroid_model_info", "gauge", "The model that is served.");
     ct_buffer_text(out, "centroid_model_info{model=");
     ct_buffer_json(out, model->name, strlen(model->name));
     ct_buffer_printf(out, ",family=\"%s\",backend=\"%s\",energy_source=\"%s\"} 1\n",
                      model->info->family, model->info->backend, model->info->energy_source);
     number(out, "centroid_sequences_running", "gauge", "Answers that have a session.",
-           stats->n_running);
+           roster->n_running);
     number(out, "centroid_sequences_waiting", "gauge", "Answers that wait for one.",
-           stats->n_waiting);
-    number(out, "centroid_steps_total", "counter", "Steps of the engine.", (double)stats->n_steps);
+           roster->n_waiting);
+    number(out, "centroid_steps_total", "counter", "Steps of the engine.", (double)roster->n_steps);
     number(out, "centroid_step_seconds_total", "counter", "Time in steps.",
-           (double)stats->step_ns * 1e-9);
+           (double)roster->step_ns * 1e-9);
     head(out, "centroid_evaluated_tokens_total", "counter", "Tokens evaluated, by phase.");
     ct_buffer_printf(out,
                      "centroid_evaluated_tokens_total{phase=\"prefill\"} %llu\n"
                      "centroid_evaluated_tokens_total{phase=\"decode\"} %llu\n",
-                     (unsigned long long)stats->n_prefill_tok,
-                     (unsigned long long)stats->n_decode_tok);
+                     (unsigned long long)roster->n_prefill_tok,
+                     (unsigned long long)roster->n_decode_tok);
+    number(out, "centroid_prefix_cache_queried_tokens_total", "counter",
+           "Tokens of prompts that were read.", (double)roster->n_prompt_tok);
+    number(out, "centroid_prefix_cache_hit_tokens_total", "counter",
+           "Of these, tokens that need not be read again.", (double)roster->n_cached_tok);
+    number(out, "centroid_preemptions_total", "counter",
+           "Sequences that gave their keys and values up to others, to be read again.",
+           (double)roster->n_yields);
+    head(out, "centroid_kv_pages", "gauge",
+         "Pages of keys and values: held by sequences, kept for reuse, or free.");
+    ct_buffer_printf(out,
+                     "centroid_kv_pages{state=\"held\"} %d\ncentroid_kv_pages{state=\"kept\"} %d\n"
+                     "centroid_kv_pages{state=\"free\"} %d\n",
+                     roster->pages.n_held, roster->pages.n_kept, roster->pages.n_free);
 }
 
 void ct_metrics_write(const struct ct_metrics *metrics, const struct ct_batcher_stats *stats,

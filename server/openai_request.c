@@ -373,16 +373,33 @@ static enum ct_status settle(struct ct_openai_reader *reader)
     return CT_OK;
 }
 
+/* An estimate is asked for with the body of either kind: its own field says which. */
+static enum ct_status find_kind(struct ct_openai_reader *reader, const json_t *root)
+{
+    if (json_object_get(root, "input") != NULL || json_object_get(root, "inputs") != NULL)
+        return ct_refuse(reader->refusal, 400, "unsupported_value", "input",
+                         "input: only completions and chat completions can be estimated, by their "
+                         "prompt or messages");
+    const bool is_chat = json_object_get(root, "messages") != NULL;
+    if (!is_chat && json_object_get(root, "prompt") == NULL)
+        return ct_refuse(reader->refusal, 400, "missing_field", "prompt",
+                         "prompt: it or messages is required");
+    reader->request->kind = is_chat ? CT_REQUEST_CHAT : CT_REQUEST_COMPLETION;
+    return CT_OK;
+}
+
 enum ct_status ct_openai_request_read(struct ct_request *request, const char *body, size_t n_bytes,
                                       const struct ct_model *model, struct ct_refusal *refusal)
 {
     struct ct_openai_reader reader = {.request = request, .model = model, .refusal = refusal};
-    int where = request->kind == CT_REQUEST_CHAT ? CHAT : COMPLETION;
     const uint64_t seed = request->sampling.seed; /* drawn already */
     request->sampling = model->info->sampling;
     request->sampling.seed = seed;
     json_t *root = NULL;
     enum ct_status status = ct_json_parse(body, n_bytes, &root, refusal);
+    if (status == CT_OK && request->is_estimate)
+        status = find_kind(&reader, root);
+    const int where = request->kind == CT_REQUEST_CHAT ? CHAT : COMPLETION;
     if (status == CT_OK)
         status = check_names(&reader, root, where);
     for (int i = 0; i < N_FIELDS && status == CT_OK; i++) {

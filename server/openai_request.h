@@ -10,8 +10,8 @@
 
 #include <jansson.h>
 
-/* request is fresh from ct_request_open; after CT_OK its sequences are ready to be submitted. On
- * any other status refusal says what to answer. */
+/* request is fresh from ct_request_open; of an estimate the body decides the kind. After CT_OK its
+ * sequences are ready to be submitted. On any other status refusal says what to answer. */
 CT_MUST_CHECK enum ct_status ct_openai_request_read(struct ct_request *request, const char *body,
                                                     size_t n_bytes, const struct ct_model *model,
                                                     struct ct_refusal *refusal);

@@ -189,12 +189,15 @@ static void write_finish(enum ct_finish finish, struct ct_buffer *out)
 static void write_usage(const struct ct_ledger *ledger, struct ct_buffer *out)
 {
     ct_buffer_printf(
-        out, ",\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld}",
+        out,
+        ",\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld,"
+        "\"prompt_tokens_details\":{\"cached_tokens\":%lld}}",
         (long long)ledger->n_prompt_tok, (long long)ledger->n_generated_tok,
-        (long long)(ledger->n_prompt_tok + ledger->n_generated_tok));
+        (long long)(ledger->n_prompt_tok + ledger->n_generated_tok),
+        (long long)ledger->n_cached_tok);
 }
 
-static void write_cost(const struct ct_reply *reply, const struct ct_ledger *ledger,
+static void write_cost(const struct ct_model *model, const struct ct_ledger *ledger,
                        struct ct_buffer *out)
 {
     ct_buffer_printf(out,
@@ -203,9 +206,22 @@ static void write_cost(const struct ct_reply *reply, const struct ct_ledger *led
                      (double)ledger->queue_ns * 1e-6, (double)ledger->prefill_ns * 1e-6,
                      (double)ledger->decode_ns * 1e-6, ledger->prefill.pj * 1e-9,
                      ledger->decode.pj * 1e-9);
-    const char *source = reply->model->info->energy_source;
-    ct_buffer_json(out, source, strlen(source));
-    ct_buffer_printf(out, ",\"backend\":\"%s\"}", reply->model->info->backend);
+    ct_buffer_json(out, model->info->energy_source, strlen(model->info->energy_source));
+    ct_buffer_printf(out, ",\"backend\":\"%s\"}", model->info->backend);
+}
+
+void ct_reply_write_estimate(const struct ct_request *request, const struct ct_model *model,
+                             struct ct_buffer *out)
+{
+    const struct ct_ledger *estimate = &request->estimate;
+    ct_buffer_text(out, "{\"object\":\"estimate\",\"model\":");
+    ct_buffer_json(out, model->name, strlen(model->name));
+    ct_buffer_printf(out,
+                     ",\"prompt_tokens\":%lld,\"cached_tokens\":%lld,\"max_output_tokens\":%lld",
+                     (long long)estimate->n_prompt_tok, (long long)estimate->n_cached_tok,
+                     (long long)estimate->n_generated_tok);
+    write_cost(model, estimate, out);
+    ct_buffer_text(out, "}");
 }
 
 void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out)
@@ -227,7 +243,7 @@ void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out)
     }
     ct_buffer_text(out, "]");
     write_usage(&ledger, out);
-    write_cost(reply, &ledger, out);
+    write_cost(reply->model, &ledger, out);
     ct_buffer_text(out, "}");
 }
 
@@ -263,7 +279,7 @@ static void write_event(struct ct_reply *reply, int i, enum ct_finish finish,
     write_finish(finish, out);
     ct_buffer_text(out, reply->request->has_usage ? "],\"usage\":null" : "]");
     if (ledger != NULL)
-        write_cost(reply, ledger, out);
+        write_cost(reply->model, ledger, out);
     ct_buffer_text(out, "}\n\n");
     out->is_short |= choice->text.is_short;
     choice->text.n_bytes = 0;
@@ -295,7 +311,7 @@ static void write_end(struct ct_reply *reply)
         write_head(reply, true, &reply->out);
         ct_buffer_text(&reply->out, "]");
         write_usage(&ledger, &reply->out);
-        write_cost(reply, &ledger, &reply->out);
+        write_cost(reply->model, &ledger, &reply->out);
         ct_buffer_text(&reply->out, "}\n\n");
     }
     ct_buffer_text(&reply->out, "data: [DONE]\n\n");

@@ -94,6 +94,12 @@ enum ct_status ct_request_arm(struct ct_request *request, const struct ct_model 
         if (sequence->max_tokens > model->info->context_tok - sequence->n_prompt)
             sequence->max_tokens = model->info->context_tok - sequence->n_prompt;
         sequence->seed = request->sampling.seed + (uint64_t)(i % request->n_choices);
+        sequence->leader =
+            i % request->n_choices > 0 ? &request->sequences[p * request->n_choices] : NULL;
+        sequence->turn.n_tok = sequence->n_prompt;
+        sequence->turn.priority = request->priority;
+        if (request->is_estimate)
+            continue;
         sequence->stop.texts = request->stops;
         sequence->stop.n_texts = request->n_stops;
         sequence->stop.held = ct_arena_alloc(&request->arena, n_held);
@@ -123,8 +129,10 @@ void ct_request_ledger(const struct ct_request *request, struct ct_ledger *ledge
         if (s->done_ns > done)
             done = s->done_ns;
     }
-    for (int p = 0; p < request->n_prompts; p++)
+    for (int p = 0; p < request->n_prompts; p++) { /* OpenAI counts each prompt once */
         ledger->n_prompt_tok += request->n_prompt_tok[p];
+        ledger->n_cached_tok += request->sequences[p * request->n_choices].n_cached;
+    }
     if (admitted == 0)
         admitted = done;
     if (first == 0)

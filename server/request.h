@@ -3,7 +3,8 @@
  *   api_*.c builds it -> batcher.c admits it and runs its sequences
  *                     -> reply.c writes what comes out
  *
- *   sequence:  WAITING -> PREFILL -> DECODE -> DONE     (a cancel leads to DONE from everywhere)
+ *   sequence:  WAITING <-> RUNNING -> DONE       back to WAITING: it gave its memory up, and is
+ *                                                read again; a cancel leads to DONE from everywhere
  *
  * Owners: the loop thread owns a request until it submits it and again once the batcher has handed
  * it back as finished. In between the engine thread owns the part of each sequence that is marked
@@ -15,6 +16,7 @@
 #include "engine/base/arena.h"
 #include "engine/engine.h"
 #include "server/ring.h"
+#include "server/schedule.h"
 #include "server/stop.h"
 
 #include <stdatomic.h>
@@ -38,7 +40,7 @@ struct ct_model {
 };
 
 enum ct_request_kind { CT_REQUEST_COMPLETION, CT_REQUEST_CHAT };
-enum ct_phase { CT_PHASE_WAITING, CT_PHASE_PREFILL, CT_PHASE_DECODE, CT_PHASE_DONE };
+enum ct_phase { CT_PHASE_WAITING, CT_PHASE_RUNNING, CT_PHASE_DONE };
 enum ct_finish { CT_FINISH_NONE, CT_FINISH_STOP, CT_FINISH_LENGTH };
 
 /* A token and the natural log of its probability. */
@@ -61,14 +63,16 @@ struct ct_sequence {
     int n_prompt;
     int max_tokens; /* to generate, at least 1 */
     uint64_t seed;
+    struct ct_sequence *leader; /* the first choice of the same prompt, or NULL for that one */
 
     /* the engine thread's until the request is finished */
+    struct ct_turn turn; /* as the policy sees it */
     enum ct_phase phase;
-    struct ct_session *session;
-    struct ct_sampler *sampler;
-    struct ct_sequence *next; /* in a list of the batcher */
-    int n_evaluated;          /* of the prompt */
-    int32_t last_token;       /* sampled, not yet evaluated */
+    struct ct_session *session; /* while it runs */
+    struct ct_sampler *sampler; /* from when it first ran on */
+    int32_t *tokens;            /* from then on: [n_prompt + max_tokens], turn.n_tok are known */
+    int n_cached;               /* of the prompt, known to the engine when it first ran */
+    int n_reusable;             /* the same, as expected when it came */
     int n_generated;
     struct ct_detokenizer detokenizer;
     struct ct_stop stop;
@@ -81,6 +85,14 @@ struct ct_sequence {
     struct ct_ring ring;
     size_t reserve;         /* ring bytes that one step can need at most */
     atomic_bool is_stalled; /* the ring had no room: whoever reads from it kicks the batcher */
+};
+
+/* What a whole request cost. Times in nanoseconds: until the first sequence
+ * was admitted, until the last first token, and until the end. */
+struct ct_ledger {
+    uint64_t queue_ns, prefill_ns, decode_ns;
+    struct ct_cost prefill, decode;
+    int64_t n_prompt_tok, n_cached_tok, n_generated_tok;
 };
 
 struct ct_request {
@@ -96,6 +108,9 @@ struct ct_request {
     int n_choices;             /* for each prompt */
     int max_tokens;            /* 0: not said */
     int max_completion_tokens; /* its other name; 0: not said */
+    int priority;              /* lower is earlier */
+    double timeout_s;          /* 0: none */
+    uint64_t client;           /* whose it is, for fairness */
     struct ct_sampling sampling;
     struct ct_stop_text stops[CT_MAX_STOPS];
     int n_stops;
@@ -106,13 +121,16 @@ struct ct_request {
     struct ct_sequence *sequences; /* [n_sequences], prompt p's choice c at p * n_choices + c */
     int n_sequences;
 
+    bool is_estimate;          /* nothing is to be made, only said what it would cost: */
+    struct ct_ledger estimate; /* with all the tokens that it may generate */
+
     uint64_t received_ns;
     uint64_t deadline_ns;   /* 0: none */
     atomic_int stop_status; /* an enum ct_status other than CT_OK ends it within one step */
     void *owner;            /* the loop thread's; NULL once nobody waits for the answer */
 
     /* the batcher's, under its lock */
-    struct ct_request *next_ready;
+    struct ct_request *next_submitted, *next_ready;
     bool is_ready;
     int n_running; /* sequences not yet handed back */
 };
@@ -125,13 +143,7 @@ void ct_request_close(struct ct_request *request);
 CT_MUST_CHECK enum ct_status ct_request_arm(struct ct_request *request,
                                             const struct ct_model *model);
 
-/* What the whole request cost, once it is finished. Times in nanoseconds: until the first sequence
- * was admitted, until the last first token, and until the end. */
-struct ct_ledger {
-    uint64_t queue_ns, prefill_ns, decode_ns;
-    struct ct_cost prefill, decode;
-    int64_t n_prompt_tok, n_generated_tok;
-};
+/* Once it is finished. */
 void ct_request_ledger(const struct ct_request *request, struct ct_ledger *ledger);
 
 /* n_hex random hexadecimal digits and a NUL. Loop thread. */

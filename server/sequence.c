@@ -3,23 +3,52 @@
 #include "engine/base/clock.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a sequence needs once, when it first runs. */
+static enum ct_status begin(struct ct_sequence *sequence, struct ct_engine *engine)
+{
+    struct ct_sampling sampling = sequence->request->sampling;
+    const size_t n_tokens = (size_t)sequence->n_prompt + (size_t)sequence->max_tokens;
+    sampling.seed = sequence->seed;
+    sequence->admitted_ns = ct_clock_ns();
+    sequence->tokens = malloc(n_tokens * sizeof *sequence->tokens);
+    if (sequence->tokens == NULL)
+        return ct_error_set(&sequence->error, CT_MEMORY, "no memory for %zu tokens", n_tokens);
+    memcpy(sequence->tokens, sequence->prompt, (size_t)sequence->n_prompt * sizeof(int32_t));
+    return ct_sampler_open(engine, &sampling, &sequence->sampler, &sequence->error);
+}
 
 enum ct_status ct_sequence_admit(struct ct_sequence *sequence, struct ct_engine *engine)
 {
-    struct ct_sampling sampling = sequence->request->sampling;
-    sampling.seed = sequence->seed;
-    enum ct_status status =
-        ct_session_open(engine, sequence->n_prompt + sequence->max_tokens, &sequence->session);
-    if (status != CT_OK) {
-        ct_error_set(&sequence->error, status, "%s", ct_status_text(status));
+    struct ct_turn *turn = &sequence->turn;
+    const int32_t *tokens = sequence->tokens != NULL ? sequence->tokens : sequence->prompt;
+    enum ct_status status = ct_session_open(engine, 0, &sequence->session);
+    if (status != CT_OK)
+        return status;
+    turn->n_done = ct_session_reuse(sequence->session, tokens, turn->n_tok);
+    status = ct_session_reserve(sequence->session, turn->n_tok);
+    if (status == CT_BUSY) {
+        ct_sequence_yield(sequence);
         return status;
     }
-    sequence->admitted_ns = ct_clock_ns();
-    sequence->error.status = CT_OK;
-    status = ct_sampler_open(engine, &sampling, &sequence->sampler, &sequence->error);
-    if (status == CT_OK)
-        sequence->phase = CT_PHASE_PREFILL;
+    if (status != CT_OK)
+        ct_error_set(&sequence->error, status, "%s", ct_status_text(status));
+    if (status == CT_OK && sequence->tokens == NULL)
+        status = begin(sequence, engine);
+    if (!turn->is_answering)
+        sequence->n_cached = turn->n_done;
+    sequence->phase = CT_PHASE_RUNNING;
     return status;
+}
+
+void ct_sequence_yield(struct ct_sequence *sequence)
+{
+    ct_session_close(sequence->session);
+    sequence->session = NULL;
+    sequence->turn.n_done = 0;
+    sequence->phase = CT_PHASE_WAITING;
 }
 
 bool ct_sequence_has_room(struct ct_sequence *sequence)
@@ -31,17 +60,15 @@ bool ct_sequence_has_room(struct ct_sequence *sequence)
     return ct_ring_room(&sequence->ring) >= sequence->reserve;
 }
 
-struct ct_slice ct_sequence_slice(const struct ct_sequence *sequence, int n_tokens)
+struct ct_slice ct_sequence_slice(const struct ct_sequence *sequence)
 {
-    struct ct_slice slice = {.session = sequence->session, .n_tokens = n_tokens};
-    if (sequence->phase == CT_PHASE_PREFILL) {
-        slice.tokens = sequence->prompt + sequence->n_evaluated;
-        slice.n_logits = sequence->n_evaluated + n_tokens == sequence->n_prompt;
-    } else {
-        slice.tokens = &sequence->last_token;
-        slice.n_logits = 1;
-    }
-    return slice;
+    const struct ct_turn *turn = &sequence->turn;
+    return (struct ct_slice){
+        .session = sequence->session,
+        .tokens = sequence->tokens + turn->n_done,
+        .n_tokens = turn->n_step,
+        .n_logits = turn->n_done + turn->n_step == turn->n_tok,
+    };
 }
 
 /* The n likeliest tokens, likeliest first, by insertion: n is at most 20. Returns how many. */
@@ -113,8 +140,9 @@ static bool take_token(struct ct_sequence *sequence, const struct ct_engine *eng
     const struct ct_engine_info *info = ct_engine_info(engine);
     struct ct_stop *stop = &sequence->stop;
     int32_t token = ct_sampler_next(sequence->sampler, logits, NULL);
-    sequence->last_token = token;
+    sequence->tokens[sequence->turn.n_tok++] = token;
     sequence->n_generated++;
+    sequence->turn.is_answering = true;
     if (ct_engine_is_eos(engine, token)) {
         sequence->finish = CT_FINISH_STOP;
         return flush(sequence);
@@ -138,17 +166,14 @@ static bool take_token(struct ct_sequence *sequence, const struct ct_engine *eng
 bool ct_sequence_advance(struct ct_sequence *sequence, const struct ct_engine *engine,
                          const struct ct_slice *slice)
 {
-    if (sequence->phase == CT_PHASE_DECODE) {
-        ct_cost_add(&sequence->decode, &slice->cost);
-        return take_token(sequence, engine, slice->logits);
-    }
-    ct_cost_add(&sequence->prefill, &slice->cost);
-    sequence->n_evaluated += slice->n_tokens;
-    if (sequence->n_evaluated < sequence->n_prompt)
+    struct ct_turn *turn = &sequence->turn;
+    ct_cost_add(turn->is_answering ? &sequence->decode : &sequence->prefill, &slice->cost);
+    turn->n_done += slice->n_tokens;
+    if (turn->n_done < turn->n_tok)
         return false;
-    sequence->phase = CT_PHASE_DECODE;
-    bool is_news = take_token(sequence, engine, slice->logits);
-    sequence->first_ns = ct_clock_ns();
+    const bool is_news = take_token(sequence, engine, slice->logits);
+    if (sequence->n_generated == 1)
+        sequence->first_ns = ct_clock_ns();
     return is_news;
 }
 
@@ -158,6 +183,8 @@ void ct_sequence_finish(struct ct_sequence *sequence)
     ct_sampler_close(sequence->sampler);
     sequence->session = NULL;
     sequence->sampler = NULL;
+    free(sequence->tokens);
+    sequence->tokens = NULL;
     sequence->phase = CT_PHASE_DONE;
     sequence->done_ns = ct_clock_ns();
 }

@@ -110,6 +110,7 @@ static void load(uv_work_t *work)
         .context_tok = (int)config->context_tok,
         .memory_bytes = config->memory_bytes,
         .max_sessions = (int)config->n_sessions,
+        .has_prefix_cache = config->prefix_cache == 0,
         .activations = config->activations == 0 ? CT_ACTIVATIONS_INT8 : CT_ACTIVATIONS_FLOAT,
     };
     if (ct_engine_open(config->model_path, &options, &server->model.engine, &server->load_error) !=
@@ -132,9 +133,11 @@ static void on_loaded(uv_work_t *work, int status)
 {
     struct ct_server *server = work->data;
     (void)status;
+    const struct ct_batcher_options options = {.max_in_flight = server->model.max_in_flight,
+                                               .token_ns = (double)server->config->token_ms * 1e6};
     if (server->model.info != NULL &&
-        ct_batcher_open(server->model.engine, server->model.max_in_flight, on_engine_news, server,
-                        &server->batcher) != CT_OK)
+        ct_batcher_open(server->model.engine, &options, on_engine_news, server, &server->batcher) !=
+            CT_OK)
         ct_error_set(&server->load_error, CT_INTERNAL, "cannot start the engine's thread");
     if (server->batcher == NULL) {
         ct_log(CT_LOG_ERROR, "%s", server->load_error.message);

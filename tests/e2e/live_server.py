@@ -19,10 +19,12 @@ SANITIZER_FACTOR = {"address,undefined": 3, "thread": 16}.get(os.environ.get("SA
 class Server:
     """`centroid serve`, or with is_fake the same over an engine without a model. Use with `with`."""
 
-    def __init__(self, *options, is_fake=True, step_us=0, load_gate=None, is_awaited=True):
+    def __init__(
+        self, *options, is_fake=True, model=FIXTURE, step_us=0, load_gate=None, is_awaited=True
+    ):
         """load_gate: a FIFO; the model is there once somebody has opened it for writing."""
         program = [os.environ["FAKE_SERVER"]] if is_fake else [os.environ["CENTROID"], "serve"]
-        model = "tiny=fake" if is_fake else f"tiny={FIXTURE}"
+        model = "tiny=fake" if is_fake else f"tiny={model}"
         environment = dict(os.environ)
         # the sanitizer's memory of what was freed would count as the server's
         environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4"

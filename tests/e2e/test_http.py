@@ -304,7 +304,13 @@ class Shared(unittest.TestCase):
         self.assertEqual(answer["choices"][0]["text"], "h\u00e9 \U0001f600")
         self.assertEqual(answer["choices"][0]["finish_reason"], "stop")
         self.assertEqual(
-            answer["usage"], {"prompt_tokens": 14, "completion_tokens": 9, "total_tokens": 23}
+            answer["usage"],
+            {
+                "prompt_tokens": 14,
+                "completion_tokens": 9,
+                "total_tokens": 23,
+                "prompt_tokens_details": {"cached_tokens": 0},
+            },
         )
         cost = answer["centroid"]
         self.assertEqual(
@@ -339,6 +345,9 @@ class Shared(unittest.TestCase):
         reasons = [part["choices"][0]["finish_reason"] for part in parts[:-1]]
         self.assertEqual(reasons, [None] * (len(reasons) - 1) + ["length"])
         self.assertTrue(all(part["usage"] is None for part in parts[:-1]))
+        cached = parts[-1]["usage"].pop("prompt_tokens_details")["cached_tokens"]
+        self.assertEqual(cached, 6)  # all but the last, from the first time
+        whole["usage"].pop("prompt_tokens_details")
         self.assertEqual((parts[-1]["choices"], parts[-1]["usage"]), ([], whole["usage"]))
         self.assertEqual(parts[-1]["centroid"]["energy_source"], "estimate:fake")
 
