@@ -1,8 +1,7 @@
 /* The engine in float mode against Hugging Face transformers in float32, on SmolLM2-135M-Instruct
- * with its own Q4_1 blocks: logits within BOUND, greedy answers equal for up to 64 tokens on 20
- * prompts, and the loss of WikiText-2 windows where CENTROID_TEXT names the text. Skipped where the
- * cache has no model;
- * `./test.sh --real` fetches it. */
+ * with its own Q4_1 blocks: logits within BOUND, greedy text equal for 64 tokens on 20 prompts, and
+ * the loss of WikiText-2 windows where CENTROID_TEXT names the text. Skipped where the cache has no
+ * model; `./test.sh --real` fetches it. */
 #include "tests/support/cached_model.h"
 #include "tests/support/reference.h"
 
