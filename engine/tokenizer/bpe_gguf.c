@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Values of tokenizer.ggml.token_type that matter here. */
-enum { TOKEN_CONTROL = 3, TOKEN_USER_DEFINED = 4 };
+enum { TOKEN_CONTROL = 3, TOKEN_USER_DEFINED = 4, TOKEN_UNUSED = 5 };
 
 static enum ct_status missing(struct ct_error *err, enum ct_status status, const char *key)
 {
@@ -44,36 +44,35 @@ static enum ct_status begin(const struct ct_gguf *gguf, const char *key,
     return status == CT_OK ? CT_OK : missing(err, status, key);
 }
 
+/* Tokens and their types; an unused one is an id that nothing has. */
 static enum ct_status read_tokens(const struct ct_gguf *gguf, struct ct_bpe *bpe,
                                   struct ct_error *err)
 {
-    struct ct_gguf_array_cursor tokens;
-    struct ct_gguf_text text;
+    struct ct_gguf_array_cursor tokens, types;
     enum ct_status status = begin(gguf, "tokenizer.ggml.tokens", &tokens, err);
-    for (int64_t id = 0; status == CT_OK && ct_gguf_array_next_text(&tokens, &text); id++)
-        status = ct_bpe_add_token(bpe, id, CT_BPE_MAX_VOCAB, text.data, text.n_bytes, err);
-    if (status == CT_OK && tokens.n_left > 0)
-        return missing(err, CT_FORMAT, "tokenizer.ggml.tokens");
-    return status == CT_OK ? ct_bpe_index_tokens(bpe, err) : status;
-}
-
-static enum ct_status read_types(const struct ct_gguf *gguf, struct ct_bpe *bpe,
-                                 struct ct_error *err)
-{
-    struct ct_gguf_array_cursor types;
-    enum ct_status status = begin(gguf, "tokenizer.ggml.token_type", &types, err);
+    if (status == CT_OK)
+        status = begin(gguf, "tokenizer.ggml.token_type", &types, err);
     if (status != CT_OK)
         return status;
-    if (types.n_left != (size_t)bpe->n_vocab)
-        return ct_error_set(err, CT_FORMAT, "tokenizer.ggml.token_type: %zu values for %d tokens",
-                            types.n_left, bpe->n_vocab);
+    if (types.n_left != tokens.n_left)
+        return ct_error_set(err, CT_FORMAT, "tokenizer.ggml.token_type: %zu values for %zu tokens",
+                            types.n_left, tokens.n_left);
+    struct ct_gguf_text text;
     int64_t type;
-    for (int32_t id = 0; status == CT_OK && ct_gguf_array_next_int(&types, &type); id++)
-        if (type == TOKEN_CONTROL || type == TOKEN_USER_DEFINED)
-            status = ct_bpe_add_added(bpe, id, type == TOKEN_CONTROL, false);
+    for (int64_t id = 0; status == CT_OK && ct_gguf_array_next_text(&tokens, &text) &&
+                         ct_gguf_array_next_int(&types, &type);
+         id++) {
+        if (type == TOKEN_UNUSED)
+            continue;
+        status = ct_bpe_add_token(bpe, id, CT_BPE_MAX_VOCAB, text.data, text.n_bytes, err);
+        if (status == CT_OK && (type == TOKEN_CONTROL || type == TOKEN_USER_DEFINED))
+            status = ct_bpe_add_added(bpe, (int32_t)id, type == TOKEN_CONTROL, false);
+    }
+    if (status == CT_OK && tokens.n_left > 0)
+        return missing(err, CT_FORMAT, "tokenizer.ggml.tokens");
     if (status == CT_OK && types.n_left > 0)
         return missing(err, CT_FORMAT, "tokenizer.ggml.token_type");
-    return status;
+    return status == CT_OK ? ct_bpe_index_tokens(bpe, err) : status;
 }
 
 static enum ct_status read_merges(const struct ct_gguf *gguf, struct ct_bpe *bpe,
@@ -98,8 +97,6 @@ enum ct_status ct_bpe_open_gguf(const struct ct_gguf *gguf, struct ct_bpe **out,
         status = read_settings(gguf, bpe, err);
     if (status == CT_OK)
         status = read_tokens(gguf, bpe, err);
-    if (status == CT_OK)
-        status = read_types(gguf, bpe, err);
     if (status == CT_OK)
         status = read_merges(gguf, bpe, err);
     if (status == CT_OK)

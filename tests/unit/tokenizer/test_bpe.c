@@ -457,6 +457,13 @@ static void test_gguf_metadata(void **state)
     assert_false(ct_bpe_is_special(bpe, 4));
     ct_bpe_close(bpe);
 
+    static const uint32_t padded[] = {1, 1, 1, 3, 5};
+    if (open_gguf("gpt2", "smollm", padded, 5, "a b", &bpe, &err) != CT_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(ct_bpe_n_vocab(bpe), 4);
+    assert_int_equal(ct_bpe_token_id(bpe, "<y>", 3), -1);
+    ct_bpe_close(bpe);
+
     assert_int_equal(open_gguf("llama", "smollm", types, 5, "a b", &bpe, &err), CT_UNSUPPORTED);
     assert_string_equal(err.message, "tokenizer.ggml.model \"llama\"");
     assert_int_equal(open_gguf("gpt2", "other", types, 5, "a b", &bpe, &err), CT_UNSUPPORTED);
