@@ -151,6 +151,21 @@ static enum ct_status gguf_vocabulary(const struct ct_gguf *gguf, struct ct_hpar
     return ct_metadata_int(gguf, "tokenizer.ggml.bos_token_id", true, &h->bos_id, err);
 }
 
+/* Metadata names the end of a turn; the end of a text is known by what this token is called. */
+static enum ct_status gguf_end_of_text(const struct ct_gguf *gguf, struct ct_hparams *h,
+                                       struct ct_error *err)
+{
+    static const char name[] = "<|endoftext|>";
+    struct ct_gguf_array_cursor tokens;
+    struct ct_gguf_text text;
+    if (ct_gguf_array_begin(gguf, "tokenizer.ggml.tokens", &tokens) != CT_OK)
+        return CT_OK;
+    for (int64_t id = 0; ct_gguf_array_next_text(&tokens, &text); id++)
+        if (text.n_bytes == strlen(name) && memcmp(text.data, name, text.n_bytes) == 0)
+            return ct_generation_add_eos(h, id, err);
+    return CT_OK;
+}
+
 static enum ct_status gguf_eos(const struct ct_gguf *gguf, struct ct_hparams *h,
                                struct ct_error *err)
 {
@@ -163,7 +178,7 @@ static enum ct_status gguf_eos(const struct ct_gguf *gguf, struct ct_hparams *h,
         if (status == CT_OK && id != -1)
             status = ct_generation_add_eos(h, id, err);
     }
-    return status;
+    return status == CT_OK ? gguf_end_of_text(gguf, h, err) : status;
 }
 
 enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hparams *out,
@@ -340,14 +355,14 @@ char *ct_hf_config_format(const struct ct_hparams *h, const char *quantization)
 {
     char *text = NULL;
     json_t *eos = ct_generation_format_eos(h);
-    json_t *config = json_pack(
-        "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:s, s:b, s:b, s:b, s:o}",
-        "model_type", h->family, "num_hidden_layers", h->n_layers, "hidden_size", h->d_model,
-        "num_attention_heads", h->n_heads, "num_key_value_heads", h->n_kv_heads, "head_dim",
-        h->head_dim, "intermediate_size", h->d_ff, "vocab_size", h->n_vocab,
-        "max_position_embeddings", h->context_tok, "rope_theta", h->rope_theta, "rms_norm_eps",
-        h->norm_eps, "hidden_act", "silu", "tie_word_embeddings", (int)h->has_tied_embeddings,
-        "attention_bias", 0, "mlp_bias", 0, "eos_token_id", eos);
+    json_t *config =
+        json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:s, s:b, s:o}",
+                  "model_type", h->family, "num_hidden_layers", h->n_layers, "hidden_size",
+                  h->d_model, "num_attention_heads", h->n_heads, "num_key_value_heads",
+                  h->n_kv_heads, "head_dim", h->head_dim, "intermediate_size", h->d_ff,
+                  "vocab_size", h->n_vocab, "max_position_embeddings", h->context_tok, "rope_theta",
+                  h->rope_theta, "rms_norm_eps", h->norm_eps, "hidden_act", "silu",
+                  "tie_word_embeddings", (int)h->has_tied_embeddings, "eos_token_id", eos);
     bool is_whole = config != NULL;
     if (is_whole && h->name[0] != '\0')
         is_whole = json_object_set_new(config, "_name_or_path", json_string(h->name)) == 0;

@@ -47,9 +47,9 @@ struct ct_hparams {
 };
 
 /* Reads config.json's text. Unknown keys are ignored, except those that change the arithmetic in a
- * way not built here (rope_scaling, attention_bias true, mlp_bias true, another hidden_act, another
- * quant_method): CT_UNSUPPORTED naming the key and its value. CT_FORMAT names the key, the limit
- * and the value found. */
+ * way not built here (rope_scaling, attention_bias, mlp_bias or use_sliding_window true, another
+ * hidden_act, another quant_method): CT_UNSUPPORTED naming the key and its value. CT_FORMAT names
+ * the key, the limit and the value found. */
 CT_MUST_CHECK enum ct_status ct_hf_config_parse(const char *text, size_t n_bytes,
                                                 struct ct_hparams *out, struct ct_error *err);
 

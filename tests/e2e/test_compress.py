@@ -189,7 +189,7 @@ class Compress(unittest.TestCase):
              "tokenizer_config.json"],
         )
         generation = json.loads((self.out / "generation_config.json").read_text())
-        self.assertEqual(generation, {"eos_token_id": 2})
+        self.assertEqual(generation, {"eos_token_id": [2, 0]})  # the ends of a turn and of a text
         kept = self.compress(FIXTURE / "fixture.gguf", "--keep-blocks", out=self.root / "kept")
         treatments = {row["treatment"]: row for row in kept["tensors"]}
         self.assertIn("kept", treatments)

@@ -141,6 +141,7 @@ static void test_other_arithmetic_is_refused(void **state)
     expect("rope_parameters", "3", CT_UNSUPPORTED, "rope_parameters");
     expect("attention_bias", "true", CT_UNSUPPORTED, "attention_bias is true");
     expect("mlp_bias", "true", CT_UNSUPPORTED, "mlp_bias");
+    expect("use_sliding_window", "true", CT_UNSUPPORTED, "use_sliding_window is true");
     expect("hidden_act", "\"gelu\"", CT_UNSUPPORTED, "hidden_act is \"gelu\"");
     expect("partial_rotary_factor", "0.5", CT_UNSUPPORTED, "partial_rotary_factor");
     expect("quantization_config", "{\"quant_method\":\"gptq\"}", CT_UNSUPPORTED, "gptq");
@@ -153,6 +154,33 @@ static void test_other_arithmetic_is_refused(void **state)
            "bits");
     expect("quantization_config", "{\"quant_method\":\"centroid\",\"version\":1,\"bits\":4}", CT_OK,
            "");
+}
+
+/* Qwen2.5-Coder-0.5B-Instruct's own, where what is not read is left in. */
+static void test_qwen2(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"architectures\":[\"Qwen2ForCausalLM\"],\"attention_dropout\":0.0,\"bos_token_id\":"
+        "151643,"
+        "\"eos_token_id\":151645,\"hidden_act\":\"silu\",\"hidden_size\":896,"
+        "\"initializer_range\":0.02,\"intermediate_size\":4864,\"max_position_embeddings\":32768,"
+        "\"max_window_layers\":24,\"model_type\":\"qwen2\",\"num_attention_heads\":14,"
+        "\"num_hidden_layers\":24,\"num_key_value_heads\":2,\"rms_norm_eps\":1e-06,"
+        "\"rope_theta\":1000000.0,\"sliding_window\":32768,\"tie_word_embeddings\":true,"
+        "\"torch_dtype\":\"bfloat16\",\"use_cache\":true,\"use_sliding_window\":false,"
+        "\"vocab_size\":151936}";
+    struct ct_hparams h;
+    struct ct_error err = {0};
+    if (ct_hf_config_parse(text, strlen(text), &h, &err) != CT_OK)
+        fail_msg("%s", err.message);
+    assert_string_equal(h.family, "qwen2");
+    assert_true(h.head_dim == 64 && h.n_heads == 14 && h.n_kv_heads == 2);
+    assert_true(h.rope_theta == 1e6 && h.norm_eps == 1e-6 && h.has_tied_embeddings);
+    char *written = ct_hf_config_format(&h, NULL);
+    assert_non_null(written);
+    assert_null(strstr(written, "bias")); /* this family's is no setting */
+    free(written);
 }
 
 static void test_text_that_is_no_config(void **state)
@@ -230,7 +258,7 @@ static enum ct_status from_gguf(const char *key, int64_t value, struct ct_hparam
     put_u64(&b, 3);
     put_text(&b, "a");
     put_text(&b, "b");
-    put_text(&b, "c");
+    put_text(&b, "<|endoftext|>");
     bool is_known = false;
     for (size_t i = 0; i < N_ENTRIES; i++) {
         bool is_this = key != NULL && strcmp(key, entries[i].key) == 0;
@@ -269,6 +297,8 @@ static void test_gguf_metadata_is_read(void **state)
     assert_int_equal(h.n_vocab, 3);
     assert_true(h.rope_theta == 10000.0 && h.norm_eps == (double)1e-5f);
     assert_true(h.bos_id == 1 && h.n_eos == 1 && h.eos_ids[0] == 2);
+    assert_int_equal(from_gguf("tokenizer.ggml.eos_token_id", 1, &h, &err), CT_OK);
+    assert_true(h.n_eos == 2 && h.eos_ids[0] == 1 && h.eos_ids[1] == 2); /* <|endoftext|> too */
     assert_true(h.has_tied_embeddings);
     assert_int_equal(from_gguf("llama.attention.head_count_kv", -1, &h, &err), CT_OK);
     assert_int_equal(h.n_kv_heads, 4);
@@ -300,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_absent_keys_have_defaults),
         cmocka_unit_test(test_numbers_have_ranges),
         cmocka_unit_test(test_other_arithmetic_is_refused),
+        cmocka_unit_test(test_qwen2),
         cmocka_unit_test(test_text_that_is_no_config),
         cmocka_unit_test(test_written_config_is_read_back),
         cmocka_unit_test(test_gguf_metadata_is_read),
