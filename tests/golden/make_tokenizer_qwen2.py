@@ -6,7 +6,8 @@ Needs: transformers 5.23.0, tokenizers 0.23.3, gguf 0.19.0, what make_tokenizer.
 qwen2.5-coder-0.5b-instruct-q4_k_m.gguf beside the default model (deploy/fetch-model.sh gets both).
 Run: python3 make_tokenizer_qwen2.py
 
-The file, little-endian: for each text of tokenizer.bin, in its order, the u64 FNV-1a of the ids (as u32) of
+The file, little-endian: for each text of tokenizer.bin, in its order, the low 32 bits of the FNV-1a of the ids
+(as u32) of
   Qwen2.5-Coder without and with special tokens, tests/support/qwen2.gguf without and with.
 """
 
@@ -58,7 +59,9 @@ def main():
         for tokenizer in tokenizers:
             for has_special in (False, True):
                 tokenizer.encode_special_tokens = not has_special
-                out += struct.pack("<Q", fnv(tokenizer.encode(text, add_special_tokens=False).ids))
+                out += struct.pack(
+                    "<I", fnv(tokenizer.encode(text, add_special_tokens=False).ids) & 0xFFFFFFFF
+                )
     (HERE / "tokenizer_qwen2.bin").write_bytes(out)
 
 

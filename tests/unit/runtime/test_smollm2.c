@@ -151,7 +151,7 @@ static int setup(void **state)
 {
     (void)state;
     char path[512];
-    cached_model(path);
+    cached_model(CACHED_SMOLLM2, path);
     golden = reference_load("smollm2_logits.json");
     engine = reference_engine(path, CT_ACTIVATIONS_FLOAT);
     return 0;
@@ -168,7 +168,7 @@ static int teardown(void **state)
 int main(void)
 {
     char path[512];
-    if (!cached_model(path)) {
+    if (!cached_model(CACHED_SMOLLM2, path)) {
         printf("SKIPPED: no %s; ./test.sh --real fetches it\n", path);
         return EXIT_SKIPPED;
     }

@@ -35,7 +35,7 @@ int main(void)
 {
     char path[512];
     struct ct_error err = {0};
-    if (!cached_model(path)) {
+    if (!cached_model(CACHED_SMOLLM2, path)) {
         printf("SKIPPED: no %s; ./test.sh --real fetches it\n", path);
         return 77;
     }
