@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is needed, builds with sanitizers and runs every test.
 # usage: ./test.sh [--real] [--tsan]
-#   --real   fetches the default model, and runs the tests on real weights, without sanitizers too
+#   --real   fetches real models (590 MB), and runs the tests on their weights, without sanitizers too
 #   --tsan   builds with the thread sanitizer instead of address and undefined behaviour
 set -eu
 cd "$(dirname "$0")"
@@ -27,6 +27,7 @@ if ! cmp -s tests/e2e/requirements.txt "$venv/requirements.txt"; then
 fi
 if [ -n "$is_real" ]; then
     deploy/fetch-model.sh smollm2
+    deploy/fetch-model.sh qwen2.5-coder
 fi
 cmake --preset $preset -DPython3_EXECUTABLE="$venv/bin/python"
 cmake --build --preset $preset
@@ -34,5 +35,5 @@ ctest --preset $preset
 if [ -n "$is_real" ]; then
     cmake --preset dev -DPython3_EXECUTABLE="$venv/bin/python"
     cmake --build --preset dev
-    ctest --preset dev -R smollm2
+    ctest --preset dev -R "real_models|bpe_(smollm2|qwen2)"
 fi

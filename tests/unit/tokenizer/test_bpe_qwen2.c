@@ -1,6 +1,6 @@
 /* Qwen 2's tokenizer as GGUF metadata has it gives the ids of transformers' Qwen2Tokenizer for the
  * 2,000 texts: with the small vocabulary of qwen2.gguf, and with the real one where the cache has
- * it (`deploy/fetch-model.sh qwen2.5-coder` fetches it). */
+ * it. */
 #include "engine/format/gguf.h"
 #include "tests/support/bpe_golden.h"
 #include "tests/support/cached_model.h"
@@ -78,7 +78,7 @@ static void test_real_vocabulary(void **state)
     (void)state;
     char path[512];
     if (!cached_model(CACHED_QWEN2, path)) {
-        print_message("no %s; deploy/fetch-model.sh qwen2.5-coder fetches it\n", path);
+        print_message("no %s; ./test.sh --real fetches it\n", path);
         skip();
     }
     struct ct_bpe *bpe = open_gguf(path);

@@ -1,7 +1,8 @@
-/* The engine in float mode against Hugging Face transformers in float32, on SmolLM2-135M-Instruct
- * with its own Q4_1 blocks: logits within BOUND, greedy text equal for 64 tokens on 20 prompts, and
- * the loss of WikiText-2 windows where CENTROID_TEXT names the text. Skipped where the cache has no
- * model; `./test.sh --real` fetches it. */
+/* The engine in float mode against Hugging Face transformers in float32, on real models with their
+ * own blocks: logits within a bound, greedy text equal for 64 tokens a prompt, and the loss of
+ * WikiText-2 windows where CENTROID_TEXT names the text. The reference's values are those of
+ * tests/golden/make_logits.py. A model that the cache does not have is skipped, and all of them
+ * are skipped where it has none; `./test.sh --real` fetches them. */
 #include "tests/support/cached_model.h"
 #include "tests/support/reference.h"
 
@@ -9,16 +10,26 @@
 
 /* A sanitizer makes this many times slower: the other prompts are for the builds without one. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { N_PROMPTS = 4 };
+#define PROMPTS(n_all, n_sanitized) n_sanitized
 #else
-enum { N_PROMPTS = 20 };
+#define PROMPTS(n_all, n_sanitized) n_all
 #endif
 
 enum { EXIT_SKIPPED = 77, WINDOW = 512, MAX_TEXT = 60000 };
 
-/* As in test_logits.c, for logits of about 20 after 30 layers. */
-static const double BOUND = 0.1, BOUND_KV_F16 = 0.01;
+struct real_model {
+    const char *file, *golden;
+    int n_prompts;
+    double bound, bound_kv_f16; /* of logits; the latter with keys and values in f16 */
+};
 
+/* Bounds as in test_logits.c, for logits of about 20 after 30 layers. */
+static const struct real_model models[] = {
+    {CACHED_SMOLLM2, "smollm2_logits.json", PROMPTS(20, 4), 0.1, 0.01}, /* Q4_1 */
+    {CACHED_QWEN2, "qwen2_logits.json", PROMPTS(8, 1), 0.1, 0.01},      /* Q5_0, Q8_0, Q6_K, Q4_K */
+};
+
+static const struct real_model *model;
 static json_t *golden;
 static struct ct_engine *engine;
 
@@ -58,10 +69,11 @@ static void logits_of_prompts(void **state)
         const json_t *top = json_object_get(entry, "top_ids");
         struct ct_slice slice = reference_read(engine, ids, n_ids, 0, 1);
         worst = fmax(worst, compare(slice.logits, top, json_object_get(entry, "top_logits"),
-                                    json_object_get(entry, "log_sum_exp"), BOUND));
-        worst_kv_f16 = fmax(worst_kv_f16,
-                            compare(slice.logits, top, json_object_get(entry, "top_logits_kv_f16"),
-                                    json_object_get(entry, "log_sum_exp_kv_f16"), BOUND_KV_F16));
+                                    json_object_get(entry, "log_sum_exp"), model->bound));
+        worst_kv_f16 =
+            fmax(worst_kv_f16,
+                 compare(slice.logits, top, json_object_get(entry, "top_logits_kv_f16"),
+                         json_object_get(entry, "log_sum_exp_kv_f16"), model->bound_kv_f16));
         ct_session_close(slice.session);
     }
     print_message("largest distance %g, with keys and values in f16 %g\n", worst, worst_kv_f16);
@@ -70,7 +82,7 @@ static void logits_of_prompts(void **state)
 static void greedy_answers(void **state)
 {
     (void)state;
-    reference_check_greedy(engine, json_object_get(golden, "greedy"), N_PROMPTS);
+    reference_check_greedy(engine, json_object_get(golden, "greedy"), model->n_prompts);
 }
 
 /* FNV-1a over the ids as little-endian bytes, as make_logits.py does: is it the same text? */
@@ -151,8 +163,8 @@ static int setup(void **state)
 {
     (void)state;
     char path[512];
-    cached_model(CACHED_SMOLLM2, path);
-    golden = reference_load("smollm2_logits.json");
+    cached_model(model->file, path);
+    golden = reference_load(model->golden);
     engine = reference_engine(path, CT_ACTIVATIONS_FLOAT);
     return 0;
 }
@@ -167,15 +179,22 @@ static int teardown(void **state)
 
 int main(void)
 {
-    char path[512];
-    if (!cached_model(CACHED_SMOLLM2, path)) {
-        printf("SKIPPED: no %s; ./test.sh --real fetches it\n", path);
-        return EXIT_SKIPPED;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_of_prompts),
         cmocka_unit_test(greedy_answers),
         cmocka_unit_test(perplexity_windows),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    int n_failed = 0;
+    bool is_skipped = true;
+    for (model = models; model < models + sizeof models / sizeof models[0]; model++) {
+        char path[512];
+        if (!cached_model(model->file, path)) {
+            printf("SKIPPED: no %s; ./test.sh --real fetches it\n", path);
+            continue;
+        }
+        printf("%s\n", path);
+        is_skipped = false;
+        n_failed += cmocka_run_group_tests(tests, setup, teardown);
+    }
+    return is_skipped ? EXIT_SKIPPED : n_failed;
 }
