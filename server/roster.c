@@ -400,6 +400,7 @@ bool ct_roster_prepare(struct ct_roster *r)
     make_room(r);
     r->stats.n_running = r->n_running;
     r->stats.n_waiting = r->n_waiting;
+    r->stats.pages = ct_engine_count_pages(r->engine); /* what was cancelled has let its pages go */
 
     const int n_before = n_before_first_prompt(r), max_tok = r->info->max_step_tok;
     const int n_kept = n_before < 0                        ? 0

@@ -200,11 +200,31 @@ static void test_measurement(void **state)
     close_roster();
 }
 
+/* What the metrics say of pages is right also when nothing follows a cancellation. */
+static void test_cancelled_holds_no_pages(void **state)
+{
+    (void)state;
+    open_roster((struct ct_engine_options){.n_threads = 1}, 5e7);
+    struct ct_request *request = make_request(0);
+    ct_roster_add(&roster, request, 0);
+    assert_true(ct_roster_prepare(&roster));
+    ct_roster_step(&roster);
+    assert_true(roster.stats.pages.n_held > 0);
+    atomic_store(&request->stop_status, CT_CANCELLED);
+    ct_roster_reap(&roster, 1, false);
+    assert_false(ct_roster_prepare(&roster));
+    assert_int_equal(roster.stats.pages.n_held, 0);
+    roster.n_news = 0;
+    ct_request_close(request);
+    close_roster();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rounds),
         cmocka_unit_test(test_measurement),
+        cmocka_unit_test(test_cancelled_holds_no_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
