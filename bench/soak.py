@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""A soak: clients who ask all kinds of things, rightly and wrongly, and who often hang up, for so many
+minutes. Memory must be flat after the first third, and at the end nobody and nothing may be left in the
+server: no connection, no answer, no page of keys and values, which --memory keeps scarce.
+
+usage: bench/soak.py --model DIR [--minutes 10] [--clients 24] [--seed N] [--out bench/results]
+Writes soak.md. Exits with 1, and says why, where a promise is broken.
+"""
+
+import argparse
+import asyncio
+import collections
+import http.client
+import random
+import re
+import time
+
+import report
+import servers
+import streams
+
+# Statuses that may come; 0: hung up before there was one.
+EXPECTED = {0, 200, 400, 404, 413, 429, 504}
+GROWTH_MB = 4
+SYSTEM = list(range(1000, 1100))  # what every third prompt begins with
+
+
+def right_body(rng):
+    n = int(rng.paretovariate(0.9) * 8) % 600 + 1
+    ids = (SYSTEM if rng.randrange(3) == 0 else []) + streams.prompt(rng, n)
+    body = {
+        "model": "model",
+        "prompt": [ids, ids[: n // 2 + 1]] if rng.randrange(8) == 0 else ids,
+        "max_tokens": rng.choice([1, 4, 16, 64]),
+        "temperature": rng.choice([0, 0.8]),
+        "seed": rng.randrange(1000),
+        "stream": rng.randrange(3) > 0,
+        "priority": rng.choice([0, 0, 0, -1, 1]),
+    }
+    extras = [{"n": 3}, {"stop": [" the", "e"]}, {"logprobs": 5}, {"timeout": rng.uniform(0.01, 3)}]
+    if rng.randrange(3) == 0:
+        body |= rng.choice(extras)
+    return body
+
+
+def chat_body(rng):
+    words = rng.choices(
+        ["sea", "story", "why", "7", "\u00e9t\u00e9", "\U0001f30a"], k=rng.randrange(1, 40)
+    )
+    messages = [{"role": "user", "content": " ".join(words)}]
+    return {"model": "model", "messages": messages, "max_tokens": 16, "stream": True}
+
+
+def wrong_body(rng):
+    body = right_body(rng)
+    return rng.choice(
+        [
+            b"",
+            b'{"model": "model", "prompt": "cut o',
+            rng.randbytes(200),
+            {**body, "model": "another"},
+            {**body, "max_tokens": -1},
+            {**body, "prompt": [1 << 40]},
+            {**body, "prompt": [5] * 9000},
+            {**body, "what": "is this"},
+        ]
+    )
+
+
+def request(rng):
+    """(path, body)"""
+    kind = rng.randrange(10)
+    if kind == 0:
+        return "/v1/completions", wrong_body(rng)
+    if kind == 1:
+        return "/v1/chat/completions", chat_body(rng)
+    if kind == 2:
+        return "/v1/estimate", right_body(rng) | {"stream": False}
+    return "/v1/completions", right_body(rng)
+
+
+async def client(port, rng, statuses):
+    while True:
+        path, body = request(rng)
+        patience = rng.expovariate(1) if rng.randrange(3) == 0 else 600
+        task = asyncio.create_task(streams.ask(port, body, path))
+        try:
+            await asyncio.wait([task], timeout=patience)
+        finally:
+            task.cancel()
+        answer = await task
+        name = path.removeprefix("/v1/")
+        statuses[name, "hung up" if answer.is_cut_off else str(answer.status)] += 1
+        if answer.status not in EXPECTED:
+            raise SystemExit(f"{path}: {answer.status} {bytes(answer.data[-500:])}")
+        await asyncio.sleep(rng.expovariate(20))
+
+
+def metrics(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return {name: float(value) for name, value in re.findall(r"^(centroid_\S+) (\S+)$", text, re.M)}
+
+
+async def watch(process, port, options, rows):
+    """A row of --rows at even times: minutes, anonymous memory, and what was done so far."""
+    begin = time.perf_counter()
+    for i in range(options.rows):
+        await asyncio.sleep(
+            begin + 60 * options.minutes * (i + 1) / options.rows - time.perf_counter()
+        )
+        if process.poll() is not None:
+            raise SystemExit(f"the server ended with {process.returncode}")
+        found = await asyncio.to_thread(metrics, port)
+        rows.append(
+            {
+                "minutes": (time.perf_counter() - begin) / 60,
+                "memory": servers.memory_mb(process.pid)[0],
+                "cancelled": found["centroid_requests_cancelled_total"],
+                "tokens": found["centroid_generated_tokens_total"],
+                "preemptions": found["centroid_preemptions_total"],
+                "hits": found["centroid_prefix_cache_hit_tokens_total"],
+                "held": found['centroid_kv_pages{state="held"}'],
+            }
+        )
+
+
+async def run(process, port, options):
+    """(rows, statuses)"""
+    rows, statuses = [], collections.Counter()
+    clients = [
+        asyncio.create_task(client(port, random.Random(f"{options.seed} {i}"), statuses))
+        for i in range(options.clients)
+    ]
+    watcher = asyncio.create_task(watch(process, port, options, rows))
+    done, _ = await asyncio.wait([*clients, watcher], return_when=asyncio.FIRST_COMPLETED)
+    for task in clients:
+        task.cancel()
+    await asyncio.gather(*clients, return_exceptions=True)
+    for task in done:
+        task.result()
+    return rows, statuses
+
+
+def left_over(port):
+    """What should be none, once the clients are gone; the server is given half a minute to see it."""
+    for _ in range(60):
+        found = metrics(port)
+        left = {
+            "connections": found["centroid_connections"] - 1,  # this one
+            "running": found["centroid_sequences_running"],
+            "waiting": found["centroid_sequences_waiting"],
+            "pages": found['centroid_kv_pages{state="held"}'],
+        }
+        if not any(left.values()):
+            break
+        time.sleep(0.5)
+    return left
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    servers.add_options(parser)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--clients", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--memory", default="48M", help="of keys and values, so that it is scarce")
+    parser.add_argument("--rows", type=int, default=20)
+    options = parser.parse_args()
+    more = ("--memory", options.memory, "--context", 1024, "--sessions", 16, "--queue", 64)
+    with servers.started(servers.centroid(options, *more).command) as (process, port, _):
+        rows, statuses = asyncio.run(run(process, port, options))
+        left = left_over(port)
+    settled = [row["memory"] for row in rows[len(rows) // 3 :]]
+    growth = max(settled) - settled[0]
+    text = report.header("Soak") + (
+        f"- seed {options.seed}; left in the server after the last client had gone: "
+        + ", ".join(f"{value:.0f} {name}" for name, value in left.items())
+        + f"\n- exit code of the server after SIGTERM: {process.returncode}"
+        + f"\n- answers: {sum(statuses.values())}; "
+        + ", ".join(f"{name} {what}: {n}" for (name, what), n in sorted(statuses.items()))
+        + "\n\n"
+    )
+    columns = [
+        "minutes",
+        "anonymous MB",
+        "cancelled",
+        "tokens generated",
+        "given up and read again",
+    ]
+    columns += ["prompt tokens reused", "pages held"]
+    formats = (".1f", ".2f", ".0f", ".0f", ".0f", ".0f", ".0f")
+    cells = [[format(value, how) for value, how in zip(row.values(), formats)] for row in rows]
+    report.write(options.out, "soak.md", text + report.table(columns, cells))
+    if any(left.values()) or growth > GROWTH_MB or process.returncode != 0:
+        raise SystemExit(f"left {left}, grew by {growth:.2f} MB, exit code {process.returncode}")
+
+
+if __name__ == "__main__":
+    main()
