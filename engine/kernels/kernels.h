@@ -107,6 +107,7 @@ struct ct_attention {
     float scale;
     float *out;                   /* [n_rep, D] */
     float *peak, *sum;            /* [n_rep] */
+    const uint16_t *ahead;        /* NULL, or the k page that will be read next: fetched meanwhile */
 };
 
 struct ct_kernel_table {

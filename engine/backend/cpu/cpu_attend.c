@@ -91,9 +91,10 @@ static int64_t count_spans(const struct ct_cpu_walk *walk, int64_t t)
 }
 
 /* All query heads q [n_rep, D] that share KV head `kv_head`, for row t and one span; out is [n_rep, D],
- * peak and sum go where the span's result has them. */
+ * peak and sum go where the span's result has them. The worker's next span of these is `next`. */
 static void attend_span(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
-                        int kv_head, int64_t span, const float *q, float *result, float *out)
+                        int kv_head, int64_t span, int64_t next, const float *q, float *result,
+                        float *out)
 {
     const struct ct_cpu *cpu = walk->cpu;
     const int D = cpu->graph->heads.head_dim, n_rep = n_rep_of(cpu);
@@ -115,6 +116,8 @@ static void attend_span(const struct ct_cpu_walk *walk, const struct ct_node *no
         .out = out,
         .peak = result + n_rep * D,
         .sum = result + n_rep * (D + 1),
+        .ahead =
+            next < count_spans(walk, t) ? walk->batch->pages[t][next * SPAN_PAGES] + head : NULL,
     };
     cpu->kernels->attention(&job);
 }
@@ -169,7 +172,7 @@ static void attend_by_heads(struct ct_cpu_walk *walk, const struct ct_node *node
         float *out = heads_of(cpu, node->out, t, h);
         for (int64_t span = 0; span < n_spans; span++) {
             float *result = results + span * span_floats(cpu);
-            attend_span(walk, node, t, h, span, q, result, n_spans == 1 ? out : result);
+            attend_span(walk, node, t, h, span, span + 1, q, result, n_spans == 1 ? out : result);
         }
         if (n_spans > 1)
             merge_spans(cpu, results, n_spans, out);
@@ -203,7 +206,7 @@ static void attend_by_spans(struct ct_cpu_walk *walk, const struct ct_node *node
                 memcpy(q, heads_of(cpu, node->in, t, h), (size_t)(n_rep * D) * sizeof *q);
                 cpu->kernels->rope(q, n_rep, D, cos, sin);
                 float *result = results + span * span_floats(cpu);
-                attend_span(walk, node, t, h, span, q, result,
+                attend_span(walk, node, t, h, span, span + walk->n_workers, q, result,
                             n_spans == 1 ? heads_of(cpu, node->out, t, h) : result);
             }
         }
