@@ -21,6 +21,8 @@ enum ct_status ct_kv_init(struct ct_kv *kv, int32_t n_pages, size_t page_element
                         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (region == MAP_FAILED)
         return CT_MEMORY;
+    /* Huge pages where there are any: a step reads all of a session. */
+    madvise(region, (size_t)n_pages * page_elements * sizeof(uint16_t), MADV_HUGEPAGE);
     while (kv->n_buckets < (uint32_t)n_pages)
         kv->n_buckets *= 2;
     kv->region = region;
