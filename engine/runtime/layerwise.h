@@ -19,8 +19,8 @@
 struct ct_layerwise;
 
 /* tokens [n_tokens >= 1] are cut into windows, each a context of its own; what is left at the end
- * is not run. The file outlives it. What a family's build says; CT_UNSUPPORTED: it is clustered; CT_FORMAT names a weight that is
- * missing or has another shape; CT_MEMORY. */
+ * is not run. The file outlives it. What a family's build says; CT_UNSUPPORTED: it is clustered;
+ * CT_FORMAT names a weight that is missing or has another shape; CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_layerwise_open(const struct ct_model_file *file,
                                                const int32_t *tokens, int64_t n_tokens,
                                                int n_threads, struct ct_layerwise **out,
@@ -37,8 +37,8 @@ CT_MUST_CHECK enum ct_status ct_layerwise_seek(struct ct_layerwise *run, int pla
 /* The input of the next product: [*n_rows, k]. */
 const float *ct_layerwise_input(const struct ct_layerwise *run, int64_t *n_rows);
 
-/* Its matrix `name` as it will run, [n, k], to be changed at will; NULL: it will not run, as nothing
- * follows. */
+/* Its matrix `name` as it will run, [n, k], to be changed at will; NULL: it will not run, as
+ * nothing follows. */
 float *ct_layerwise_weight(struct ct_layerwise *run, const char *name);
 
 #endif
