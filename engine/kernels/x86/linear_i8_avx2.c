@@ -305,16 +305,27 @@ static void load_many(const struct ct_linear *a, const struct pass *pass)
     }
 }
 
-/* dot = 32 columns of 16 rows x M tokens. With MR tokens the sums, the two halves of the weights, a
- * broadcast and a product fill the registers exactly, which compilers only manage in a function of
- * its own that finishes a token before it begins the next one. */
+/* Tokens of a pass that are in registers together. */
+struct set {
+    int n_tokens;
+    const float *x_scale; /* of the first token; the next one's is n_x_groups on */
+    int64_t n_x_groups;
+    __m256 (*part)[2], (*acc)[2]; /* of the first token; part is zero where a group begins */
+};
+
+/* CT_X_GROUP columns of 16 rows x M tokens into part, and at the end of a group of the weights, whose
+ * scales are given, into acc. With MR tokens the sums, the two halves of the weights, a broadcast
+ * and a product fill the registers exactly, which compilers only manage in a function of its own
+ * that finishes a token before it begins the next one. */
 #define MULTIPLY(M)                                                                                \
     __attribute__((noinline)) static void multiply_##M(const int16_t *w, const int16_t *x,         \
-                                                       __m256i dot[][2])                           \
+                                                       const struct set *set, int64_t x_group,     \
+                                                       const float *scale)                         \
     {                                                                                              \
-        multiply(w, x, dot, M);                                                                    \
+        multiply(w, x, set, x_group, scale, M);                                                    \
     }
-CT_INLINE void multiply(const int16_t *w, const int16_t *x, __m256i out[][2], const int M)
+CT_INLINE void multiply(const int16_t *w, const int16_t *x, const struct set *set, int64_t x_group,
+                        const float *scale, const int M)
 {
     __m256i dot[MR][2];
 #pragma GCC unroll 8
@@ -331,10 +342,21 @@ CT_INLINE void multiply(const int16_t *w, const int16_t *x, __m256i out[][2], co
             __asm__ volatile("" : "+x"(dot[t][0]), "+x"(dot[t][1]));
         }
     }
+    const struct set own = *set; /* which no store changes */
 #pragma GCC unroll 8
-    for (int t = 0; t < M; t++)
-        for (int h = 0; h < 2; h++)
-            _mm256_store_si256(&out[t][h], dot[t][h]);
+    for (int t = 0; t < M; t++) {
+        const __m256 one_scale = _mm256_broadcast_ss(own.x_scale + t * own.n_x_groups + x_group);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            __m256 *part = &own.part[t][h], *acc = &own.acc[t][h];
+            __m256 sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), one_scale, *part);
+            if (scale != NULL) {
+                *acc = _mm256_fmadd_ps(sum, _mm256_loadu_ps(scale + 8 * h), *acc);
+                sum = _mm256_setzero_ps();
+            }
+            *part = sum;
+        }
+    }
 }
 MULTIPLY(1)
 MULTIPLY(2)
@@ -342,44 +364,12 @@ MULTIPLY(3)
 MULTIPLY(4)
 MULTIPLY(5)
 MULTIPLY(6)
-typedef void multiply_fn(const int16_t *w, const int16_t *x, __m256i dot[][2]);
+typedef void multiply_fn(const int16_t *w, const int16_t *x, const struct set *set, int64_t x_group,
+                         const float *scale);
 static multiply_fn *const multipliers[] = {
     [1] = multiply_1, [2] = multiply_2, [3] = multiply_3,
     [4] = multiply_4, [5] = multiply_5, [6] = multiply_6,
 };
-
-/* Tokens of a pass that are in registers together. */
-struct set {
-    int n_tokens;
-    const float *x_scale; /* of the first token; the next one's is n_x_groups on */
-    int64_t n_x_groups;
-    __m256 (*part)[2], (*acc)[2];
-};
-
-/* The products of a group of activations into part; after the last one of a group of the weights,
- * whose scales are given, into acc. The flags are constants. */
-CT_INLINE void end_x_group(const struct set *set, int64_t x_group, const float *scale,
-                           __m256i dot[][2], const bool is_first, const bool is_last)
-{
-    const __m256 low = _mm256_loadu_ps(scale), high = _mm256_loadu_ps(scale + 8);
-    const float *x_scale = set->x_scale + x_group;
-    for (int t = 0; t < set->n_tokens; t++, x_scale += set->n_x_groups) {
-        const __m256 one_scale = _mm256_broadcast_ss(x_scale);
-        __m256 *part = set->part[t], *acc = set->acc[t];
-        __m256 zero = _mm256_setzero_ps();
-        __m256 part_low =
-            _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][0]), one_scale, is_first ? zero : part[0]);
-        __m256 part_high =
-            _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][1]), one_scale, is_first ? zero : part[1]);
-        if (is_last) {
-            acc[0] = _mm256_fmadd_ps(part_low, low, acc[0]);
-            acc[1] = _mm256_fmadd_ps(part_high, high, acc[1]);
-        } else {
-            part[0] = part_low;
-            part[1] = part_high;
-        }
-    }
-}
 
 /* acc after group `group` of weights that have offsets. */
 static void add_offsets(const struct ct_linear *a, const struct pass *pass, int64_t group,
@@ -407,20 +397,10 @@ static void multiply_set(const struct ct_linear *a, const struct pass *pass, int
     const float *scale = scratch.scale[0];
     int64_t group = pass->begin / a->group;
     for (int64_t j = pass->begin; j < pass->end; w += 32 * CT_TILE_ROWS, x += 32 * n_tokens) {
-        __m256i dot[MR][2];
-        multipliers[n_tokens](w, x, dot);
         const int64_t x_group = j / CT_X_GROUP;
-        const bool is_first = j == group * a->group;
         j += CT_X_GROUP;
         const bool is_last = j >= a->k || j == (group + 1) * a->group;
-        if (is_first && is_last)
-            end_x_group(&set, x_group, scale, dot, true, true);
-        else if (is_first)
-            end_x_group(&set, x_group, scale, dot, true, false);
-        else if (is_last)
-            end_x_group(&set, x_group, scale, dot, false, true);
-        else
-            end_x_group(&set, x_group, scale, dot, false, false);
+        multipliers[n_tokens](w, x, &set, x_group, is_last ? scale : NULL);
         if (!is_last)
             continue;
         if (a->offset != NULL)
@@ -458,7 +438,8 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
         struct pass pass = {.t0 = t0, .n_tokens = n, .n_sets = (n + MR - 1) / MR, .begin = -1};
         for (int64_t tile = tile_begin; tile < tile_end; tile++) {
             for (int64_t t = 0; t < n; t++)
-                scratch.acc[t][0] = scratch.acc[t][1] = _mm256_setzero_ps();
+                for (int h = 0; h < 2; h++)
+                    scratch.part[t][h] = scratch.acc[t][h] = _mm256_setzero_ps();
             for (int64_t begin = 0; begin < a->k; begin += KC) {
                 if (pass.begin != begin) {
                     pass.begin = begin;
