@@ -9,9 +9,12 @@ int ct_prompt_budget(const struct ct_pace *pace, const struct ct_outlook_limits 
     const int room = limits->max_tok - decodes->n_tok;
     const int least = limits->min_chunk_tok < room ? limits->min_chunk_tok : room;
     int budget = decodes->n_tok > 0 ? limits->max_tok / 4 : limits->max_tok;
-    if (pace->is_known)
-        budget = ct_pace_fit(pace, decodes, n_before, room,
-                             decodes->n_tok > 0 ? limits->token_ns : limits->prompt_ns);
+    if (pace->is_known) {
+        const double limit_ns = decodes->n_tok == 0
+                                    ? limits->prompt_ns
+                                    : fmax(limits->token_ns, 2 * ct_pace_ns(pace, decodes));
+        budget = ct_pace_fit(pace, decodes, n_before, room, limit_ns);
+    }
     budget = budget < room ? budget : room;
     return budget > least ? budget : least;
 }

@@ -36,8 +36,9 @@ struct ct_outlook {
 void ct_forecast(const struct ct_pace *pace, const struct ct_outlook_limits *limits,
                  struct ct_outlook_item *items, int n_running, int n, struct ct_outlook *out);
 
-/* The tokens of a step's prompts beside n_decoding sequences: what token_ns leaves room for. The
- * batcher's steps follow the same rule. n_before tokens of the first prompt are evaluated. */
+/* The tokens of a step's prompts beside its decodes: what token_ns leaves room for, or what takes as
+ * long as the decodes, if that is more, or everybody would wait for a first token when many decode.
+ * The roster's steps follow the same rule. n_before tokens of the first prompt are evaluated. */
 int ct_prompt_budget(const struct ct_pace *pace, const struct ct_outlook_limits *limits,
                      const struct ct_work *decodes, int n_before);
 

@@ -11,7 +11,7 @@
 
 /* However long its step gets, prompts go on by this much; and without anybody who waits for a
  * token they may take this many times as long. */
-enum { MIN_CHUNK_TOK = 32, PROMPT_TIMES = 4 };
+enum { MIN_CHUNK_TOK = 16, PROMPT_TIMES = 4 };
 
 /* A deadline is out of reach when the chance to meet it is smaller than this. */
 static const double least_chance = 0.05;
