@@ -47,10 +47,11 @@ def add_options(parser):
     parser.add_argument("--out", default=report.ROOT / "bench/results")
 
 
-def of(options, context):
-    """Those that the options ask for; context: tokens of the longest prompt and its answer."""
+def of(options, context, *more):
+    """Those that the options ask for; context: tokens of the longest prompt and its answer; more: of
+    Centroid's own options."""
     slots = [int(n) for n in options.slots.split(",")] if options.peer else []
-    return [centroid(options), *(peer(options, n, context) for n in slots)]
+    return [centroid(options, *more), *(peer(options, n, context) for n in slots)]
 
 
 def free_port():

@@ -19,8 +19,7 @@ import report
 import servers
 import streams
 
-# Statuses that may come; 0: hung up before there was one.
-EXPECTED = {0, 200, 400, 404, 413, 429, 504}
+EXPECTED = {200, 400, 404, 413, 429, 504}
 GROWTH_MB = 4
 SYSTEM = list(range(1000, 1100))  # what every third prompt begins with
 
@@ -79,19 +78,17 @@ def request(rng):
     return "/v1/completions", right_body(rng)
 
 
-async def client(port, rng, statuses):
-    while True:
+async def client(port, rng, end, statuses):
+    """Asks until `end` and hangs up then; now and then it has not even that much patience."""
+    while (patience := end - time.perf_counter()) > 0:
         path, body = request(rng)
-        patience = rng.expovariate(1) if rng.randrange(3) == 0 else 600
+        if rng.randrange(3) == 0:
+            patience = min(patience, rng.expovariate(1))
         task = asyncio.create_task(streams.ask(port, body, path))
-        try:
-            await asyncio.wait([task], timeout=patience)
-        finally:
-            task.cancel()
-        answer = await task
-        name = path.removeprefix("/v1/")
-        statuses[name, "hung up" if answer.is_cut_off else str(answer.status)] += 1
-        if answer.status not in EXPECTED:
+        [answer] = await streams.until(patience, [task])
+        hung_up = answer is None or answer.is_cut_off
+        statuses[path.removeprefix("/v1/"), "hung up" if hung_up else str(answer.status)] += 1
+        if not hung_up and answer.status not in EXPECTED:
             raise SystemExit(f"{path}: {answer.status} {bytes(answer.data[-500:])}")
         await asyncio.sleep(rng.expovariate(20))
 
@@ -104,13 +101,12 @@ def metrics(port):
     return {name: float(value) for name, value in re.findall(r"^(centroid_\S+) (\S+)$", text, re.M)}
 
 
-async def watch(process, port, options, rows):
+async def watch(process, port, begin, options):
     """A row of --rows at even times: minutes, anonymous memory, and what was done so far."""
-    begin = time.perf_counter()
+    rows = []
     for i in range(options.rows):
-        await asyncio.sleep(
-            begin + 60 * options.minutes * (i + 1) / options.rows - time.perf_counter()
-        )
+        at = begin + 60 * options.minutes * (i + 1) / options.rows
+        await asyncio.sleep(at - time.perf_counter())
         if process.poll() is not None:
             raise SystemExit(f"the server ended with {process.returncode}")
         found = await asyncio.to_thread(metrics, port)
@@ -125,22 +121,16 @@ async def watch(process, port, options, rows):
                 "held": found['centroid_kv_pages{state="held"}'],
             }
         )
+    return rows
 
 
 async def run(process, port, options):
     """(rows, statuses)"""
-    rows, statuses = [], collections.Counter()
-    clients = [
-        asyncio.create_task(client(port, random.Random(f"{options.seed} {i}"), statuses))
-        for i in range(options.clients)
-    ]
-    watcher = asyncio.create_task(watch(process, port, options, rows))
-    done, _ = await asyncio.wait([*clients, watcher], return_when=asyncio.FIRST_COMPLETED)
-    for task in clients:
-        task.cancel()
-    await asyncio.gather(*clients, return_exceptions=True)
-    for task in done:
-        task.result()
+    statuses = collections.Counter()
+    begin = time.perf_counter()
+    rngs = [random.Random(f"{options.seed} {i}") for i in range(options.clients)]
+    clients = [client(port, rng, begin + 60 * options.minutes, statuses) for rng in rngs]
+    rows, *_ = await asyncio.gather(watch(process, port, begin, options), *clients)
     return rows, statuses
 
 
