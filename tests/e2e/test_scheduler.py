@@ -20,14 +20,18 @@ N_CROWD, N_LONG = 64, 8
 
 
 def ask_all(server, bodies):
-    """The decoded answers of all at once."""
+    """The decoded answers of all at once, after the first has begun."""
     answers = [None] * len(bodies)
 
     def ask(i):
         answers[i] = server.complete(**bodies[i])
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(len(bodies))]
-    for thread in threads:
+    threads[0].start()
+    server.wait_for(
+        lambda: server.metric("centroid_sequences_running") > 0 or not threads[0].is_alive()
+    )
+    for thread in threads[1:]:
         thread.start()
     for thread in threads:
         thread.join(5 * PATIENCE)
@@ -90,9 +94,10 @@ class BatchInvariance(unittest.TestCase):
                     for body in self.long_bodies + self.bodies
                 ]
             for options in ways:
-                with self.subTest(model=model.name, options=options), Server(
-                    *options, is_fake=False, model=model
-                ) as server:
+                with (
+                    self.subTest(model=model.name, options=options),
+                    Server(*options, is_fake=False, model=model) as server,
+                ):
                     answers = ask_all(server, self.crowd)
                     together = [choice for answer in answers for choice in answer["choices"]]
                     for choice in together:
@@ -236,7 +241,7 @@ class Deadlines(unittest.TestCase):
             status, answer = server.complete(prompt="x" * 3000, max_tokens=10, timeout=1)
             self.assertEqual(status, 504)
             self.assertIn("cannot be met", answer["error"]["message"])
-            self.assertEqual(server.metric('centroid_steps_total'), 0)
+            self.assertEqual(server.metric("centroid_steps_total"), 0)
             self.assertEqual(server.complete(prompt="x" * 300, max_tokens=10, timeout=50)[0], 200)
 
     def test_what_is_not_met_ends(self):
