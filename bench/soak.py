@@ -4,7 +4,8 @@ minutes. Memory must be flat after the first third, and at the end nobody and no
 server: no connection, no answer, no page of keys and values, which --memory keeps scarce.
 
 usage: bench/soak.py --model DIR [--minutes 10] [--clients 24] [--seed N] [--out bench/results]
-Writes soak.md. Exits with 1, and says why, where a promise is broken.
+With a build that is instrumented: --centroid build/tsan/centroid, a small model with its --ids and --eos,
+and --growth-mb for its books. Writes soak.md. Exits with 1, and says why, where a promise is broken.
 """
 
 import argparse
@@ -20,13 +21,13 @@ import servers
 import streams
 
 EXPECTED = {200, 400, 404, 413, 429, 504}
-GROWTH_MB = 4
-SYSTEM = list(range(1000, 1100))  # what every third prompt begins with
 
 
-def right_body(rng):
+def right_body(rng, vocabulary):
+    """Every third prompt begins as others do."""
     n = int(rng.paretovariate(0.9) * 8) % 600 + 1
-    ids = (SYSTEM if rng.randrange(3) == 0 else []) + streams.prompt(rng, n)
+    shared = list(vocabulary[:100]) if rng.randrange(3) == 0 else []
+    ids = shared + [rng.choice(vocabulary) for _ in range(n)]
     body = {
         "model": "model",
         "prompt": [ids, ids[: n // 2 + 1]] if rng.randrange(8) == 0 else ids,
@@ -50,8 +51,8 @@ def chat_body(rng):
     return {"model": "model", "messages": messages, "max_tokens": 16, "stream": True}
 
 
-def wrong_body(rng):
-    body = right_body(rng)
+def wrong_body(rng, vocabulary):
+    body = right_body(rng, vocabulary)
     return rng.choice(
         [
             b"",
@@ -66,22 +67,22 @@ def wrong_body(rng):
     )
 
 
-def request(rng):
+def request(rng, vocabulary):
     """(path, body)"""
     kind = rng.randrange(10)
     if kind == 0:
-        return "/v1/completions", wrong_body(rng)
+        return "/v1/completions", wrong_body(rng, vocabulary)
     if kind == 1:
         return "/v1/chat/completions", chat_body(rng)
     if kind == 2:
-        return "/v1/estimate", right_body(rng) | {"stream": False}
-    return "/v1/completions", right_body(rng)
+        return "/v1/estimate", right_body(rng, vocabulary) | {"stream": False}
+    return "/v1/completions", right_body(rng, vocabulary)
 
 
-async def client(port, rng, end, statuses):
+async def client(port, rng, vocabulary, end, statuses):
     """Asks until `end` and hangs up then; now and then it has not even that much patience."""
     while (patience := end - time.perf_counter()) > 0:
-        path, body = request(rng)
+        path, body = request(rng, vocabulary)
         if rng.randrange(3) == 0:
             patience = min(patience, rng.expovariate(1))
         task = asyncio.create_task(streams.ask(port, body, path))
@@ -129,7 +130,9 @@ async def run(process, port, options):
     statuses = collections.Counter()
     begin = time.perf_counter()
     rngs = [random.Random(f"{options.seed} {i}") for i in range(options.clients)]
-    clients = [client(port, rng, begin + 60 * options.minutes, statuses) for rng in rngs]
+    end = begin + 60 * options.minutes
+    vocabulary = range(*map(int, options.ids.split(",")))
+    clients = [client(port, rng, vocabulary, end, statuses) for rng in rngs]
     rows, *_ = await asyncio.gather(watch(process, port, begin, options), *clients)
     return rows, statuses
 
@@ -159,6 +162,8 @@ def main():
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--memory", default="48M", help="of keys and values, so that it is scarce")
+    parser.add_argument("--ids", default="1000,40000", help="the prompts' tokens (1000,40000)")
+    parser.add_argument("--growth-mb", type=float, default=4, help="that counts as flat (4)")
     parser.add_argument("--rows", type=int, default=20)
     options = parser.parse_args()
     more = ("--memory", options.memory, "--context", 1024, "--sessions", 16, "--queue", 64)
@@ -186,7 +191,7 @@ def main():
     formats = (".1f", ".2f", ".0f", ".0f", ".0f", ".0f", ".0f")
     cells = [[format(value, how) for value, how in zip(row.values(), formats)] for row in rows]
     report.write(options.out, "soak.md", text + report.table(columns, cells))
-    if any(left.values()) or growth > GROWTH_MB or process.returncode != 0:
+    if any(left.values()) or growth > options.growth_mb or process.returncode != 0:
         raise SystemExit(f"left {left}, grew by {growth:.2f} MB, exit code {process.returncode}")
 
 
