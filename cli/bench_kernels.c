@@ -37,7 +37,7 @@ struct buffers {
     float *x_scale;   /* [rows, n_groups] */
     int32_t *sum;     /* [rows, n_groups] */
     float *y;         /* [rows, N]; a worker's heads: [N_REP, HEAD_DIM] */
-    const uint16_t *pages[N_PAGES];
+    const void *pages[N_PAGES];
 };
 
 struct pass {
@@ -94,7 +94,7 @@ static void fill(struct buffers *b, int64_t k, int64_t rows)
         b->sum[i] = 1;
     }
     for (int i = 0; i < N_PAGES; i++)
-        b->pages[i] = (const uint16_t *)(const void *)(b->stream + (size_t)i * PAGE_BYTES);
+        b->pages[i] = b->stream + (size_t)i * PAGE_BYTES;
 }
 
 static struct buffers *acquire(const struct ct_bench *bench)

@@ -93,6 +93,8 @@ struct ct_dense {
  *   k page  f16 [D, CT_KV_PAGE]   (keys across, so that scores need no horizontal sum)
  *   v page  f16 [CT_KV_PAGE, D]
  *
+ * or both in int8, each followed by its keys' or values' scales, f16 [CT_KV_PAGE].
+ *
  * out[h, d] = sum_s softmax_s(scale * q[h] . k[s]) * v[s, d], s in [0, n_keys). The sum of all weights is
  * sum[h] * exp(peak[h]), with which results over other keys can be brought together.
  */
@@ -102,13 +104,20 @@ struct ct_attention {
     int n_rep;                    /* 1..CT_MAX_REP */
     int head_dim;                 /* D, a multiple of 2, up to 1024 */
     int64_t n_keys;               /* >= 1 */
-    const uint16_t *const *k_pages; /* [ceil(n_keys / CT_KV_PAGE)] -> this KV head's k page */
-    const uint16_t *const *v_pages;
+    bool is_i8;                   /* pages are int8 with scales */
+    const void *const *k_pages;   /* [ceil(n_keys / CT_KV_PAGE)] -> this KV head's k page */
+    const void *const *v_pages;
     float scale;
     float *out;                   /* [n_rep, D] */
     float *peak, *sum;            /* [n_rep] */
-    const uint16_t *ahead;        /* NULL, or the k page that will be read next: fetched meanwhile */
+    const void *ahead;            /* NULL, or the k page that will be read next: fetched meanwhile */
 };
+
+/* The scales of an int8 page. */
+static inline const uint16_t *ct_kv_scales(const void *page, int head_dim)
+{
+    return (const uint16_t *)page + head_dim * CT_KV_PAGE / 2;
+}
 
 struct ct_kernel_table {
 #define CT_KERNEL(name, parameters, bound) void(*name) parameters;

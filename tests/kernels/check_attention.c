@@ -9,8 +9,8 @@
 
 enum { MAX_PAGES = 5 };
 
-/* A page of f16; entries of keys from n on hold NaN, which must not be used. */
-static uint16_t *make_page(struct check *c, int D, bool is_k, int64_t n)
+/* A page of f16; what belongs to keys from n on is NaN, which must not be used. */
+static void *make_page_f16(struct check *c, int D, bool is_k, int64_t n)
 {
     uint16_t *page = guard_take((size_t)(D * CT_KV_PAGE) * sizeof *page);
     for (int i = 0; i < D * CT_KV_PAGE; i++) {
@@ -18,6 +18,34 @@ static uint16_t *make_page(struct check *c, int D, bool is_k, int64_t n)
         page[i] = key < n ? ct_f16_from_f32(check_float(c, -2, 2)) : 0x7e00;
     }
     return page;
+}
+
+/* The same of int8, where the scales are NaN. */
+static void *make_page_i8(struct check *c, int D, int64_t n)
+{
+    int8_t *page = guard_take((size_t)(D + 2) * CT_KV_PAGE);
+    for (int i = 0; i < D * CT_KV_PAGE; i++)
+        page[i] = (int8_t)check_int(c, -127, 127);
+    for (int i = 0; i < CT_KV_PAGE; i++) {
+        uint16_t scale = i < n ? ct_f16_from_f32(check_float(c, 0, 2 / 127.0f)) : 0x7e00;
+        memcpy(page + D * CT_KV_PAGE + 2 * i, &scale, sizeof scale);
+    }
+    return page;
+}
+
+static void *make_page(struct check *c, int D, bool is_i8, bool is_k, int64_t n)
+{
+    return is_i8 ? make_page_i8(c, D, n) : make_page_f16(c, D, is_k, n);
+}
+
+/* Dimension d of the key or value at a place of a page. */
+static double element(const struct ct_attention *a, const void *page, bool is_k, int d,
+                      int64_t place)
+{
+    const int64_t i = is_k ? d * CT_KV_PAGE + place : place * a->head_dim + d;
+    return a->is_i8 ? (double)((const int8_t *)page)[i] *
+                          ct_f16_to_f32(ct_kv_scales(page, a->head_dim)[place])
+                    : ct_f16_to_f32(((const uint16_t *)page)[i]);
 }
 
 /* One head's exact output [D] and the logarithm of its weights' sum; and the bound of kernels.def for
@@ -32,8 +60,7 @@ static double exact_head(const struct ct_attention *a, const float *q, double *o
         double dot = 0, size = 0;
         for (int d = 0; d < D; d++) {
             double product =
-                (double)q[d] *
-                ct_f16_to_f32(a->k_pages[s / CT_KV_PAGE][d * CT_KV_PAGE + s % CT_KV_PAGE]);
+                (double)q[d] * element(a, a->k_pages[s / CT_KV_PAGE], true, d, s % CT_KV_PAGE);
             dot += product;
             size += fabs(product);
         }
@@ -46,7 +73,7 @@ static double exact_head(const struct ct_attention *a, const float *q, double *o
         double weight = exp(score[s] - peak);
         sum += weight;
         for (int d = 0; d < D; d++) {
-            double v = ct_f16_to_f32(a->v_pages[s / CT_KV_PAGE][s % CT_KV_PAGE * D + d]);
+            double v = element(a, a->v_pages[s / CT_KV_PAGE], false, d, s % CT_KV_PAGE);
             out[d] += weight * v;
             *v_max = fmax(*v_max, fabs(v));
         }
@@ -57,20 +84,22 @@ static double exact_head(const struct ct_attention *a, const float *q, double *o
     return ((double)a->n_keys + D + 32) * CHECK_U * (1 + score_max);
 }
 
-static void try_attention(struct check *c, int D, int n_rep, int64_t n_keys, float scale)
+static void try_attention(struct check *c, bool is_i8, int D, int n_rep, int64_t n_keys,
+                          float scale)
 {
-    CHECK_CASE(c, "attention, D %d, n_rep %d, n_keys %lld, scale %g", D, n_rep, (long long)n_keys,
-               (double)scale);
-    const uint16_t *k_pages[MAX_PAGES], *v_pages[MAX_PAGES];
+    CHECK_CASE(c, "attention, %s, D %d, n_rep %d, n_keys %lld, scale %g", is_i8 ? "int8" : "f16", D,
+               n_rep, (long long)n_keys, (double)scale);
+    const void *k_pages[MAX_PAGES], *v_pages[MAX_PAGES];
     for (int p = 0; p * CT_KV_PAGE < n_keys; p++) {
-        k_pages[p] = make_page(c, D, true, n_keys - p * CT_KV_PAGE);
-        v_pages[p] = make_page(c, D, false, n_keys - p * CT_KV_PAGE);
+        k_pages[p] = make_page(c, D, is_i8, true, n_keys - p * CT_KV_PAGE);
+        v_pages[p] = make_page(c, D, is_i8, false, n_keys - p * CT_KV_PAGE);
     }
     size_t n_bytes = (size_t)(n_rep * D) * sizeof(float);
     struct ct_attention a = {.q = check_floats(c, n_rep * D),
                              .n_rep = n_rep,
                              .head_dim = D,
                              .n_keys = n_keys,
+                             .is_i8 = is_i8,
                              .k_pages = k_pages,
                              .v_pages = v_pages,
                              .scale = scale,
@@ -103,10 +132,13 @@ void check_attention(struct check *c)
     static const int dims[] = {2, 6, 8, 16, 30, 32, 64, 80, 128};
     static const int64_t keys[] = {1, 2, 7, 8, 9, 31, 63, 64, 65, 127, 128, 129, 191, 257};
     static const float scales[] = {0.125f, 1, 20, 0, -0.5f};
-    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
-        for (size_t s = 0; s < sizeof keys / sizeof *keys; s++)
-            try_attention(c, dims[d], (int)check_int(c, 1, 5), keys[s], CHECK_PICK(c, scales));
-    for (int n_rep = 1; n_rep <= CT_MAX_REP; n_rep++)
-        try_attention(c, 64, n_rep, 100, 0.125f);
-    try_attention(c, 1024, 2, 70, 0.03f);
+    for (int is_i8 = 0; is_i8 < 2; is_i8++) {
+        for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
+            for (size_t s = 0; s < sizeof keys / sizeof *keys; s++)
+                try_attention(c, is_i8, dims[d], (int)check_int(c, 1, 5), keys[s],
+                              CHECK_PICK(c, scales));
+        for (int n_rep = 1; n_rep <= CT_MAX_REP; n_rep++)
+            try_attention(c, is_i8, 64, n_rep, 100, 0.125f);
+        try_attention(c, is_i8, 1024, 2, 70, 0.03f);
+    }
 }

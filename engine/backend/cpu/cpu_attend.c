@@ -100,10 +100,11 @@ static void attend_span(const struct ct_cpu_walk *walk, const struct ct_node *no
     const int D = cpu->graph->heads.head_dim, n_rep = n_rep_of(cpu);
     const int64_t n_left = walk->batch->positions[t] + 1 - span * SPAN_TOK;
     const size_t head = head_place(cpu, node, kv_head);
-    const uint16_t *k_pages[SPAN_PAGES], *v_pages[SPAN_PAGES];
+    const void *k_pages[SPAN_PAGES], *v_pages[SPAN_PAGES];
     for (int p = 0; p < SPAN_PAGES && p * CT_PAGE_TOK < n_left; p++) {
-        k_pages[p] = walk->batch->pages[t][span * SPAN_PAGES + p] + head;
-        v_pages[p] = k_pages[p] + (size_t)D * CT_PAGE_TOK;
+        const uint16_t *keys = walk->batch->pages[t][span * SPAN_PAGES + p] + head;
+        k_pages[p] = keys;
+        v_pages[p] = keys + (size_t)D * CT_PAGE_TOK;
     }
     const struct ct_attention job = {
         .q = q,

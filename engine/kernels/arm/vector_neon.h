@@ -79,6 +79,14 @@ CT_INLINE v_f32 v_f16(const uint16_t *x)
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(x)));
 }
 
+CT_INLINE v_f32 v_i8(const int8_t *x)
+{
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
+
 CT_INLINE v_f32 v_f16_n(const uint16_t *x, int64_t n)
 {
     return vcvt_f32_f16(vreinterpret_f16_u16(v_load_16_n(x, n)));

@@ -7,6 +7,7 @@
  *   v_load_n v_store_n         the first n lanes (all if n is larger), the others 0 or kept
  *   v_keep_n                   v_keep_n(x, n, fill): fill in all but the first n lanes
  *   v_f16 v_f16_n v_bf16_n     loads from half and brain floats
+ *   v_i8                       and from 8-bit integers
  *   v_to_f16_n                 stores half floats, rounded to nearest even
  *   v_add v_sub v_mul v_div
  *   v_max                      if one is NaN, either

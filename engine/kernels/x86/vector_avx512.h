@@ -68,6 +68,11 @@ CT_INLINE v_f32 v_f16(const uint16_t *x)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)x));
 }
 
+CT_INLINE v_f32 v_i8(const int8_t *x)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)x)));
+}
+
 CT_INLINE v_f32 v_f16_n(const uint16_t *x, int64_t n)
 {
     return _mm512_cvtph_ps(v_load_16_n(x, n));

@@ -87,6 +87,18 @@ static inline __m512i _mm512_cvtepu16_epi32(__m256i a)
     return result;
 }
 
+static inline __m512i _mm512_cvtepi8_epi32(__m128i a)
+{
+    int8_t x[16];
+    int32_t y[16];
+    memcpy(x, &a, sizeof x);
+    for (int i = 0; i < 16; i++)
+        y[i] = x[i];
+    __m512i result;
+    memcpy(&result, y, sizeof y);
+    return result;
+}
+
 #define _MM_FROUND_NO_EXC            SIMDE_MM_FROUND_NO_EXC
 #define _mm512_cvtps_ph(a, rounding) ct_emulated_cvtps_ph(a)
 
