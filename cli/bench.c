@@ -151,6 +151,8 @@ int ct_cli_bench(int argc, char **argv)
          &bench.n_repeat, 1, 1000, NULL},
         {"activations", "MODE", "int8, fast, or float (int8)", CT_OPTION_CHOICE, &bench.activations,
          0, 0, "int8|float"},
+        {"kv", "TYPE", "how keys and values are kept: f16, or int8 in half of that (f16)",
+         CT_OPTION_CHOICE, &bench.kv, 0, 0, "f16|int8"},
         {"kernels", NULL, "the kernels too; without a MODEL, these alone", CT_OPTION_FLAG,
          &s.has_kernels, 0, 0, NULL},
         {"bits", "LIST", "bits an index of the matrix kernel (2,3,4,5,6,7,8)", CT_OPTION_TEXT,
@@ -162,7 +164,8 @@ int ct_cli_bench(int argc, char **argv)
         {"sets", "LIST", "instruction sets of the kernels, such as avx2,scalar (the best one)",
          CT_OPTION_TEXT, &s.sets, 0, 0, NULL},
         {"plot", "FILE", "write a roofline plot, as SVG", CT_OPTION_TEXT, &s.plot, 0, 0, NULL},
-        {"json", NULL, "print a JSON array, a row for each test and kernel", CT_OPTION_FLAG, &bench.is_json, 0, 0, NULL},
+        {"json", NULL, "print a JSON array, a row for each test and kernel", CT_OPTION_FLAG,
+         &bench.is_json, 0, 0, NULL},
         {"help", NULL, "print this", CT_OPTION_FLAG, &s.wants_help, 0, 0, NULL},
         {0},
     };

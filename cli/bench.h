@@ -40,6 +40,7 @@ struct ct_bench {
     int64_t n_columns;
     int64_t n_repeat;
     int activations;
+    int kv;
     bool is_json;
     struct ct_roofs *roofs;
     struct ct_bench_point *points; /* [n_points] */

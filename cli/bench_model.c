@@ -157,6 +157,7 @@ enum ct_status ct_bench_model(struct ct_bench *bench, const char *model, struct 
         .context_tok = longest(tests, n_tests),
         .max_sessions = 1,
         .activations = (enum ct_activations)bench->activations,
+        .kv = (enum ct_kv_type)bench->kv,
     };
     status = ct_engine_open(model, &options, &engine, err);
     if (status != CT_OK)

@@ -27,6 +27,7 @@ struct eval {
     int64_t n_chunks; /* 0: all */
     int64_t n_threads;
     int activations;
+    int kv;
     bool is_json;
     bool wants_help;
     struct ct_engine *engines[MAX_ENGINES]; /* the reference is NULL for perplexity */
@@ -202,7 +203,8 @@ static enum ct_status run(const struct eval *eval, struct ct_error *err)
 }
 
 static enum ct_status open_engine(struct eval *eval, int which, const char *path,
-                                  enum ct_activations activations, struct ct_error *err)
+                                  enum ct_activations activations, enum ct_kv_type kv,
+                                  struct ct_error *err)
 {
     const struct ct_engine_options options = {
         .n_threads = (int)eval->n_threads,
@@ -211,6 +213,7 @@ static enum ct_status open_engine(struct eval *eval, int which, const char *path
         .max_step_tok = 256,
         .max_step_logits = 256,
         .activations = activations,
+        .kv = kv,
     };
     enum ct_status status = ct_engine_open(path, &options, &eval->engines[which], err);
     if (status != CT_OK)
@@ -240,6 +243,8 @@ int ct_cli_eval(int argc, char **argv)
          NULL},
         {"activations", "MODE", "of MODEL: int8, fast, or float (int8)", CT_OPTION_CHOICE,
          &eval.activations, 0, 0, "int8|float"},
+        {"kv", "TYPE", "keys and values of MODEL: f16 or int8 (f16)", CT_OPTION_CHOICE, &eval.kv, 0,
+         0, "f16|int8"},
         {"json", NULL,
          "print JSON: perplexity, standard_error, tokens; or mean_kl, top1_agreement ...",
          CT_OPTION_FLAG, &eval.is_json, 0, 0, NULL},
@@ -272,11 +277,12 @@ int ct_cli_eval(int argc, char **argv)
     }
     struct ct_error err;
     enum ct_status status =
-        open_engine(&eval, MODEL, positional[1], (enum ct_activations)eval.activations, &err);
+        open_engine(&eval, MODEL, positional[1], (enum ct_activations)eval.activations,
+                    (enum ct_kv_type)eval.kv, &err);
     if (status == CT_OK && is_divergence)
         status =
             open_engine(&eval, REFERENCE, eval.reference != NULL ? eval.reference : positional[1],
-                        CT_ACTIVATIONS_FLOAT, &err);
+                        CT_ACTIVATIONS_FLOAT, CT_KV_F16, &err);
     if (status == CT_OK)
         status = run(&eval, &err);
     for (int e = 0; e < MAX_ENGINES; e++)

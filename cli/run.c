@@ -24,6 +24,7 @@ struct run {
     int64_t n_threads;
     int64_t context_tok;
     int activations;
+    int kv;
     bool is_raw;
     bool wants_cost;
     bool wants_help;
@@ -306,6 +307,7 @@ static enum ct_status run_model(struct run *run, const char *model, struct ct_er
         .context_tok = (int)run->context_tok,
         .max_sessions = 1,
         .activations = (enum ct_activations)run->activations,
+        .kv = (enum ct_kv_type)run->kv,
     };
     enum ct_status status = ct_engine_open(model, &options, &run->engine, err);
     if (status != CT_OK)
@@ -346,6 +348,8 @@ int ct_cli_run(int argc, char **argv)
          &run.context_tok, 1, 1 << 24, NULL},
         {"activations", "MODE", "int8, fast, or float (int8)", CT_OPTION_CHOICE, &run.activations,
          0, 0, "int8|float"},
+        {"kv", "TYPE", "how keys and values are kept: f16, or int8 in half of that (f16)",
+         CT_OPTION_CHOICE, &run.kv, 0, 0, "f16|int8"},
         {"cost", NULL, "print time and energy of each answer, by phase", CT_OPTION_FLAG,
          &run.wants_cost, 0, 0, NULL},
         {"help", NULL, "print this", CT_OPTION_FLAG, &run.wants_help, 0, 0, NULL},

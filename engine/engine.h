@@ -22,6 +22,7 @@ struct ct_engine;
 struct ct_session;
 
 enum ct_activations { CT_ACTIVATIONS_INT8, CT_ACTIVATIONS_FLOAT };
+enum ct_kv_type { CT_KV_F16, CT_KV_INT8 };
 
 struct ct_engine_options {
     int n_threads;         /* 0: the processors this process may use */
@@ -33,6 +34,7 @@ struct ct_engine_options {
     int max_step_logits;   /* rows of logits in one step; 0: max_sessions */
     bool has_prefix_cache; /* keep what sessions leave, for ct_session_reuse */
     enum ct_activations activations;
+    enum ct_kv_type kv; /* how keys and values are kept */
 };
 
 struct ct_sampling {

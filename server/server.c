@@ -112,6 +112,7 @@ static void load(uv_work_t *work)
         .max_sessions = (int)config->n_sessions,
         .has_prefix_cache = config->prefix_cache == 0,
         .activations = config->activations == 0 ? CT_ACTIVATIONS_INT8 : CT_ACTIVATIONS_FLOAT,
+        .kv = config->kv == 0 ? CT_KV_F16 : CT_KV_INT8,
     };
     if (ct_engine_open(config->model_path, &options, &server->model.engine, &server->load_error) !=
         CT_OK)

@@ -35,17 +35,18 @@ struct ct_batch {
     const int32_t *logit_rows; /* [n_logits]: rows, ascending */
 };
 
-/* A page holds all layers: [n_layers][n_kv_heads]{ k [D, CT_PAGE_TOK], v [CT_PAGE_TOK, D] } in
- * f16. */
-static inline size_t ct_page_head_elements(const struct ct_heads *heads)
+/* A page holds all layers: [n_layers][n_kv_heads]{ k [D, CT_PAGE_TOK], v [CT_PAGE_TOK, D] } in f16; or
+ * in int8, where k and v each are followed by their scales, f16 [CT_PAGE_TOK]. Elements are of 16
+ * bits. This is how many a k or a v takes. */
+static inline size_t ct_page_part_elements(const struct ct_heads *heads, bool is_i8)
 {
-    return 2 * (size_t)heads->head_dim * CT_PAGE_TOK;
+    return (size_t)(is_i8 ? heads->head_dim / 2 + 1 : heads->head_dim) * CT_PAGE_TOK;
 }
 
-static inline size_t ct_page_elements(const struct ct_graph *graph)
+static inline size_t ct_page_elements(const struct ct_graph *graph, bool is_i8)
 {
-    return (size_t)graph->n_layers * (size_t)graph->heads.n_kv_heads *
-           ct_page_head_elements(&graph->heads);
+    return (size_t)graph->n_layers * (size_t)graph->heads.n_kv_heads * 2 *
+           ct_page_part_elements(&graph->heads, is_i8);
 }
 
 struct ct_backend {

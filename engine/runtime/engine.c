@@ -80,6 +80,7 @@ static enum ct_status open_backend(struct ct_engine *engine,
         .max_logits = engine->info.max_step_logits,
         .context_tok = engine->info.context_tok,
         .is_float = options->activations == CT_ACTIVATIONS_FLOAT,
+        .is_kv_i8 = options->kv == CT_KV_INT8,
     };
     enum ct_status status =
         ct_cpu_open(&engine->graph, engine->binding.matrices, &cpu, &engine->backend, err);
@@ -104,7 +105,7 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
                                  struct ct_error *err)
 {
     struct ct_engine_info *info = &engine->info;
-    const size_t page_elements = ct_page_elements(&engine->graph);
+    const size_t page_elements = ct_page_elements(&engine->graph, options->kv == CT_KV_INT8);
     const int64_t page_bytes = (int64_t)(page_elements * sizeof(uint16_t));
     const int64_t limit = options->memory_bytes > 0 ? options->memory_bytes : machine_memory() / 2;
     const int64_t context_pages = pages_of(info->context_tok);

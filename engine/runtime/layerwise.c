@@ -257,14 +257,14 @@ static enum ct_status open_graph(struct ct_layerwise *run, int n_threads, struct
     run->kept = calloc((size_t)g->n_values + 1, sizeof *run->kept);
     run->places = malloc((size_t)run->window_tok * sizeof *run->places);
     run->row_pages = malloc((size_t)run->window_tok * sizeof *run->row_pages);
-    run->kv = calloc((size_t)n_pages * ct_page_elements(g), sizeof *run->kv);
+    run->kv = calloc((size_t)n_pages * ct_page_elements(g, false), sizeof *run->kv);
     run->pages = malloc((size_t)n_pages * sizeof *run->pages);
     if (run->matrices == NULL || run->weights == NULL || run->kept == NULL || run->places == NULL ||
         run->row_pages == NULL || run->kv == NULL || run->pages == NULL ||
         ct_graph_plan(g, run->window_tok, run->window_tok) != CT_OK)
         return ct_error_set(err, CT_MEMORY, "no memory to calibrate");
     for (int p = 0; p < n_pages; p++)
-        run->pages[p] = run->kv + (size_t)p * ct_page_elements(g);
+        run->pages[p] = run->kv + (size_t)p * ct_page_elements(g, false);
     for (int t = 0; t < run->window_tok; t++) {
         run->places[t] = t;
         run->row_pages[t] = run->pages;

@@ -136,7 +136,7 @@ class Measure(unittest.TestCase):
             self.assertEqual(short.returncode, 1)
             self.assertIn("4096", short.stderr)
 
-    def test_divergence_of_a_model_from_itself_is_nothing(self):
+    def test_divergence_of_a_model_from_itself_is_next_to_nothing(self):
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
             text.write("The cat sat on the mat. The dog ran to the hill.\n" * 30)
             text.flush()
@@ -144,6 +144,9 @@ class Measure(unittest.TestCase):
             same = json.loads(centroid(*line, "--activations", "float").stdout)
             self.assertEqual((same["mean_kl"], same["top1_agreement"]), (0, 1))
             self.assertEqual(same["perplexity"], same["reference_perplexity"])
+            kept = json.loads(centroid(*line, "--activations", "float", "--kv", "int8").stdout)
+            self.assertGreater(kept["mean_kl"], 0)
+            self.assertLess(kept["mean_kl"], 0.01)
             other = json.loads(centroid(*line, "--reference", FIXTURE / "fixture.gguf").stdout)
             self.assertGreater(other["mean_kl"], 0)
             self.assertLess(other["mean_kl"], 1)

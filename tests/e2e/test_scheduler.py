@@ -142,15 +142,16 @@ class Memory(unittest.TestCase):
             self.assertEqual(pages(server)["kept"], 0)
 
     def test_memory_stays_below_its_ceiling(self):
-        with Server("--memory", 150000, is_fake=False) as server:
-            n_pages = sum(pages(server).values())
-            self.assertIn(n_pages, range(4, 7))  # 24,576 bytes each
-            for i in range(20):
-                server.complete(prompt=f"{i} is a number", max_tokens=80)
-                counts = pages(server)
-                self.assertEqual(sum(counts.values()), n_pages)
-            self.assertEqual(counts["held"], 0)
-            self.assertGreater(counts["kept"], 0)
+        for kv, page_bytes in (("f16", 24576), ("int8", 13824)):
+            with self.subTest(kv=kv), Server(
+                "--memory", 150000, "--kv", kv, is_fake=False
+            ) as server:
+                for i in range(20):
+                    server.complete(prompt=f"{i} is a number", max_tokens=80)
+                    counts = pages(server)
+                    self.assertEqual(sum(counts.values()), 150000 // page_bytes)
+                self.assertEqual(counts["held"], 0)
+                self.assertGreater(counts["kept"], 0)
 
     def test_what_can_never_fit(self):
         with Server("--memory", 50) as server:

@@ -39,9 +39,11 @@ static inline int reference_ids(const json_t *list, int32_t ids[REFERENCE_MAX_TO
     return (int)n;
 }
 
-static inline struct ct_engine *reference_engine(const char *path, enum ct_activations activations)
+/* With float activations. */
+static inline struct ct_engine *reference_engine(const char *path, enum ct_kv_type kv)
 {
-    struct ct_engine_options options = {.n_threads = 2, .activations = activations};
+    struct ct_engine_options options = {
+        .n_threads = 2, .activations = CT_ACTIVATIONS_FLOAT, .kv = kv};
     struct ct_engine *engine = NULL;
     struct ct_error err = {0};
     if (ct_engine_open(path, &options, &engine, &err) != CT_OK)

@@ -94,8 +94,9 @@ static void cpu_row_cost(const struct ct_backend *backend, int position, bool ha
             cost->bytes_cache += (uint64_t)g->values[node->in].width * sizeof(float);
         if (node->op == CT_OP_ATTEND) {
             uint64_t n_keys = (uint64_t)position + 1, D = (uint64_t)g->heads.head_dim;
+            uint64_t key_bytes = cpu->is_kv_i8 ? D + sizeof(uint16_t) : D * sizeof(uint16_t);
             cost->macs_f32 += 2 * n_keys * D * (uint64_t)g->heads.n_heads;
-            cost->bytes_dram += 4 * n_keys * D * (uint64_t)g->heads.n_kv_heads;
+            cost->bytes_dram += 2 * n_keys * key_bytes * (uint64_t)g->heads.n_kv_heads;
         }
         for (int j = 0; node->op == CT_OP_LINEAR && j < node->n_weights; j++) {
             const struct ct_matrix *w = &cpu->matrices[node->weights[j]];
@@ -229,6 +230,7 @@ enum ct_status ct_cpu_open(const struct ct_graph *graph, const struct ct_matrix 
     cpu->matrices = matrices;
     cpu->kernels = ct_kernels();
     cpu->is_float = options->is_float;
+    cpu->is_kv_i8 = options->is_kv_i8;
     snprintf(cpu->name, sizeof cpu->name, "cpu-%s", ct_isa_name(ct_isa_current()));
     enum ct_status status = check_supported(graph, err);
     if (status == CT_OK) {

@@ -10,6 +10,7 @@ struct ct_cpu_options {
     int64_t max_logits;
     int64_t context_tok; /* of the longest session */
     bool is_float;       /* float activations instead of int8 */
+    bool is_kv_i8;       /* keys and values in int8 instead of f16 */
 };
 
 /* graph is planned for the same rows; graph and matrices [n_slots] are the caller's and outlive the

@@ -54,12 +54,17 @@ void ct_cpu_rotate(struct ct_cpu_walk *walk, const struct ct_node *node)
                            heads->head_dim, cpu->cos + t * half, cpu->sin + t * half);
 }
 
+/* Elements of a KV head's keys, or values, in a page. */
+static size_t part_elements(const struct ct_cpu *cpu)
+{
+    return ct_page_part_elements(&cpu->graph->heads, cpu->is_kv_i8);
+}
+
 /* Where a KV head of a layer begins in a page. */
 static size_t head_place(const struct ct_cpu *cpu, const struct ct_node *node, int kv_head)
 {
-    const struct ct_heads *heads = &cpu->graph->heads;
-    return ((size_t)node->layer * (size_t)heads->n_kv_heads + (size_t)kv_head) *
-           ct_page_head_elements(heads);
+    const size_t n_heads = (size_t)cpu->graph->heads.n_kv_heads;
+    return ((size_t)node->layer * n_heads + (size_t)kv_head) * 2 * part_elements(cpu);
 }
 
 static float *key_of(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
@@ -67,6 +72,19 @@ static float *key_of(const struct ct_cpu_walk *walk, const struct ct_node *node,
 {
     const struct ct_heads *heads = &walk->cpu->graph->heads;
     return ct_cpu_row(walk->cpu, node->in, t) + (heads->n_heads + kv_head) * heads->head_dim;
+}
+
+/* A key or value x [D] as int8, its elements `stride` apart; returns the scale, in f16. */
+static uint16_t quantize_kv(const float *x, int D, int8_t *out, int stride)
+{
+    float peak = 0;
+    for (int d = 0; d < D; d++)
+        peak = fmaxf(peak, fabsf(x[d]));
+    const uint16_t scale = ct_f16_from_f32(peak / 127);
+    const float step = ct_f16_to_f32(scale), inverse = step > 0 ? 1 / step : 0;
+    for (int d = 0; d < D; d++)
+        out[d * stride] = (int8_t)fmaxf(-127, fminf(127, rintf(x[d] * inverse)));
+    return scale;
 }
 
 /* The key and value of KV head `kv_head` of row t, from [q | k | v], into its session's page. */
@@ -80,9 +98,17 @@ static void store_kv(const struct ct_cpu_walk *walk, const struct ct_node *node,
     const float *v = k + heads->n_kv_heads * D;
     const int place = position % CT_PAGE_TOK;
     uint16_t *page = walk->batch->pages[t][position / CT_PAGE_TOK] + head_place(cpu, node, kv_head);
+    uint16_t *values = page + part_elements(cpu);
+    if (cpu->is_kv_i8) {
+        int8_t *k_i8 = (int8_t *)page + place, *v_i8 = (int8_t *)values + place * D;
+        uint16_t *scales = page + D / 2 * CT_PAGE_TOK + place;
+        scales[0] = quantize_kv(k, D, k_i8, CT_PAGE_TOK);
+        scales[part_elements(cpu)] = quantize_kv(v, D, v_i8, 1);
+        return;
+    }
     for (int d = 0; d < D; d++)
         page[d * CT_PAGE_TOK + place] = ct_f16_from_f32(k[d]);
-    cpu->kernels->f16_from_f32(v, D, page + (size_t)(CT_PAGE_TOK + place) * (size_t)D);
+    cpu->kernels->f16_from_f32(v, D, values + place * D);
 }
 
 static int64_t count_spans(const struct ct_cpu_walk *walk, int64_t t)
@@ -104,13 +130,14 @@ static void attend_span(const struct ct_cpu_walk *walk, const struct ct_node *no
     for (int p = 0; p < SPAN_PAGES && p * CT_PAGE_TOK < n_left; p++) {
         const uint16_t *keys = walk->batch->pages[t][span * SPAN_PAGES + p] + head;
         k_pages[p] = keys;
-        v_pages[p] = keys + (size_t)D * CT_PAGE_TOK;
+        v_pages[p] = keys + part_elements(cpu);
     }
     const struct ct_attention job = {
         .q = q,
         .n_rep = n_rep,
         .head_dim = D,
         .n_keys = n_left < SPAN_TOK ? n_left : SPAN_TOK,
+        .is_i8 = cpu->is_kv_i8,
         .k_pages = k_pages,
         .v_pages = v_pages,
         .scale = 1.0f / sqrtf((float)D),

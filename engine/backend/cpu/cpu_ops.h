@@ -25,6 +25,7 @@ struct ct_cpu {
     const struct ct_kernel_table *kernels;
     struct ct_pool *pool;
     bool is_float;
+    bool is_kv_i8;
     float *arena;              /* [graph->arena_floats] */
     float *inverse_frequency;  /* [D/2] */
     float *cos, *sin;          /* [max_tokens, D/2]: rotary angles of the step's rows */

@@ -23,10 +23,12 @@ struct text {
 static const struct {
     const char *path;
     enum ct_activations activations;
+    enum ct_kv_type kv;
 } models[] = {
-    {CT_TEST_DIR "/support/fixture", CT_ACTIVATIONS_INT8},
-    {CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_INT8},
-    {CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_FLOAT},
+    {CT_TEST_DIR "/support/fixture", CT_ACTIVATIONS_INT8, CT_KV_F16},
+    {CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_INT8, CT_KV_F16},
+    {CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_FLOAT, CT_KV_F16},
+    {CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_INT8, CT_KV_INT8},
 };
 
 static struct ct_engine *open_engine(int model, struct ct_engine_options options)
@@ -37,6 +39,7 @@ static struct ct_engine *open_engine(int model, struct ct_engine_options options
     options.max_step_tok = STEP_TOK;
     options.max_step_logits = STEP_TOK;
     options.activations = models[model].activations;
+    options.kv = models[model].kv;
     if (ct_engine_open(models[model].path, &options, &engine, &err) != CT_OK)
         fail_msg("%s: %s", models[model].path, err.message);
     return engine;

@@ -21,11 +21,13 @@ struct text {
 static const struct {
     const char *name, *path;
     enum ct_activations activations;
+    enum ct_kv_type kv;
 } models[] = {
-    {"float weights", CT_TEST_DIR "/support/fixture", CT_ACTIVATIONS_INT8},
-    {"clustered, int8", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_INT8},
-    {"clustered, float", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_FLOAT},
-    {"clustered qwen2, int8", CT_CLUSTERED_QWEN2, CT_ACTIVATIONS_INT8},
+    {"float weights", CT_TEST_DIR "/support/fixture", CT_ACTIVATIONS_INT8, CT_KV_F16},
+    {"clustered, int8", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_INT8, CT_KV_F16},
+    {"clustered, float", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_FLOAT, CT_KV_F16},
+    {"clustered qwen2, int8", CT_CLUSTERED_QWEN2, CT_ACTIVATIONS_INT8, CT_KV_F16},
+    {"clustered, all int8", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_INT8, CT_KV_INT8},
 };
 
 static struct ct_engine *open_engine(int model, int n_threads)
@@ -34,7 +36,8 @@ static struct ct_engine *open_engine(int model, int n_threads)
                                               .max_sessions = N_TEXTS,
                                               .max_step_tok = 192,
                                               .max_step_logits = 192,
-                                              .activations = models[model].activations};
+                                              .activations = models[model].activations,
+                                              .kv = models[model].kv};
     struct ct_engine *engine = NULL;
     struct ct_error err = {0};
     if (ct_engine_open(models[model].path, &options, &engine, &err) != CT_OK)
@@ -234,6 +237,18 @@ static void sessions_and_pages_are_bounded(void **state)
     ct_engine_close(engine);
 }
 
+/* Every layer and KV head has a key and a value: D numbers, in int8 with a scale of 16 bits. */
+static void keys_and_values_in_int8_take_half(void **state)
+{
+    (void)state;
+    struct ct_engine *f16 = open_engine(1, 1), *int8 = open_engine(4, 1);
+    const int64_t D = 16, n_parts = ct_engine_info(f16)->n_kv_bytes_tok / (2 * D);
+    assert_int_equal(ct_engine_info(f16)->n_kv_bytes_tok, n_parts * 2 * D);
+    assert_int_equal(ct_engine_info(int8)->n_kv_bytes_tok, n_parts * (D + 2));
+    ct_engine_close(f16);
+    ct_engine_close(int8);
+}
+
 static void every_slice_says_what_it_cost(void **state)
 {
     (void)state;
@@ -266,6 +281,7 @@ int main(void)
         cmocka_unit_test(rows_are_the_same_bits_in_any_batch),
         cmocka_unit_test(wrong_slices_are_refused),
         cmocka_unit_test(sessions_and_pages_are_bounded),
+        cmocka_unit_test(keys_and_values_in_int8_take_half),
         cmocka_unit_test(every_slice_says_what_it_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.n_sessions, 64);
     assert_int_equal(config.n_queue, 256);
     assert_int_equal(config.activations, 0);
+    assert_int_equal(config.kv, 0);
     assert_true(config.is_loopback);
     assert_string_equal(config.model_path, "dir");
     assert_string_equal(config.model_name, "");
