@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import statistics
-import sys
 
 import replay
 import report
@@ -71,7 +70,7 @@ def run_rates(options):
             values.setdefault(rate, {})[server.name] = found
             is_lost = found["goodput"] < found["offered"] / 2
             strikes[server.name] = strikes.get(server.name, 0) + 1 if is_lost else 0
-            print(f"{rate}/s, {server.name}: {found['goodput']:.2f}/s good", file=sys.stderr)
+            report.say(f"{rate}/s, {server.name}: {found['goodput']:.2f}/s good")
     return values
 
 

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import collections
 import json
+import math
 import os
 import random
 import statistics
@@ -50,9 +51,9 @@ def measure(port, server, n_clients, options, seed):
     if any(answer.is_complete and answer.tokens != options.tokens for answer in answers):
         raise SystemExit(f"{server.name}: answers ended early; --eos names what ends them")
     gaps = [1000 * gap for answer in answers for gap in answer.gaps]
-    if not gaps:
-        raise SystemExit(f"{server.name}: no second token in {options.seconds:g} s")
-    firsts = [1000 * answer.first for answer in answers]  # so far, of those still waiting
+    # Of what had not come by the end, how long it was waited for.
+    gaps = gaps or [1000 * options.seconds]
+    firsts = [1000 * answer.first for answer in answers]
     return {
         "tokens_per_s": sum(answer.tokens for answer in answers) / wall,
         "first_p50": streams.quantile(firsts, 0.5),
@@ -76,6 +77,7 @@ def run_rounds(options):
                 streams.warm_up(port, server.fields)
                 for n in options.clients.split(","):
                     found = measure(port, server, int(n), options, seed=f"{round_} {n}")
+                    report.say(f"{n} clients, {server.name}: {found['tokens_per_s']:.0f} tokens/s")
                     for figure, value in found.items():
                         values[n][server.name][figure].append(value)
     return values
@@ -87,7 +89,9 @@ def table(values):
         ours = by_server["Centroid"]["tokens_per_s"]
         for name, figures in by_server.items():
             theirs = figures["tokens_per_s"]
-            ratio = statistics.median(us / them for us, them in zip(ours, theirs))
+            ratio = statistics.median(
+                us / them if them > 0 else math.inf for us, them in zip(ours, theirs)
+            )
             rows.append(
                 [
                     n,

@@ -127,8 +127,13 @@ def svg(width, height, style, body):
     )
 
 
+def say(text):
+    """What goes on, beside the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def write(folder, name, text):
     path = pathlib.Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     (path / name).write_text(text, encoding="utf-8")
-    print(f"wrote {path / name}", file=sys.stderr)
+    say(f"wrote {path / name}")
