@@ -5,9 +5,9 @@
 /* How far a step moves the knots beside it, and all the rest, towards what was seen. */
 static const double near_rate = 0.2, far_rate = 0.02;
 
-/* The measurement: knots up to 64 rows, and the rest of them by extension; it stops at a step that
+/* The measurement: knots up to 32 rows, and the rest of them by extension; it stops at a step that
  * takes too long. */
-enum { PROBE_KNOTS = 7, PLAIN_TOK = 64, DEEP_TOK = 32, DEPTH = 256 };
+enum { PROBE_KNOTS = 6, PLAIN_TOK = 64, DEEP_TOK = 32, DEPTH = 256 };
 static const double longest_probe_ns = 2e8;
 
 void ct_pace_init(struct ct_pace *pace)

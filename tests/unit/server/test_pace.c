@@ -66,7 +66,7 @@ static void test_measurement(void **state)
     (void)state;
     struct ct_pace pace;
     ct_pace_init(&pace);
-    assert_int_equal(measure(&pace, &fast), 10);
+    assert_int_equal(measure(&pace, &fast), 9);
     expect_model(&pace, &fast, 0.2); /* lines between knots cut the corner */
     ct_pace_init(&pace);
     assert_in_range(measure(&pace, &slow), 3, 6); /* it is not held up for long */
