@@ -204,12 +204,18 @@ static void enter(struct ct_roster *r, struct ct_request *request, uint64_t now_
     }
 }
 
+/* What is still to be measured of the pace, for those who ask just after the start. */
+static void measure_all(struct ct_roster *r)
+{
+    while (r->n_running == 0 && ct_roster_measure(r))
+        ;
+}
+
 void ct_roster_estimate(struct ct_roster *r, struct ct_request *request, uint64_t now_ns)
 {
     struct ct_ledger *estimate = &request->estimate;
     *estimate = (struct ct_ledger){0};
-    while (r->n_running == 0 && ct_roster_measure(r))
-        ; /* just started */
+    measure_all(r);
     enter(r, request, now_ns);
     for (int i = 0; i < request->n_sequences; i++) {
         const struct ct_sequence *sequence = &request->sequences[i];
@@ -278,6 +284,8 @@ static bool is_too_large(const struct ct_roster *r, struct ct_sequence *sequence
 
 void ct_roster_add(struct ct_roster *r, struct ct_request *request, uint64_t now_ns)
 {
+    if (request->deadline_ns > 0)
+        measure_all(r);
     enter(r, request, now_ns);
     bool is_refused = is_hopeless(r, request, now_ns);
     for (int i = 0; i < request->n_sequences; i++)
