@@ -458,6 +458,18 @@ static void test_text_after_giving_way(void **state)
     }
 }
 
+/* Reads a request's first answer to its end. */
+static void take_all(struct ct_request *request, char *text, size_t capacity)
+{
+    bool is_finished = false;
+    text[0] = '\0';
+    while (!is_finished) {
+        take(request, 0, text, capacity);
+        next(&is_finished);
+    }
+    take(request, 0, text, capacity);
+}
+
 /* A sequence whose reader does not read holds the only session, until somebody waits for it. */
 static void test_slow_reader_gives_way(void **state)
 {
@@ -467,13 +479,7 @@ static void test_slow_reader_gives_way(void **state)
     struct ct_request *slow = submit("d", ",\"max_tokens\":4000,\"priority\":-5");
     wait_for_stall(slow);
     check_text("echo:quick|", "", "quick", CT_FINISH_STOP, 6);
-    bool is_finished = false;
-    text[0] = '\0';
-    while (!is_finished) {
-        take(slow, 0, text, sizeof text);
-        next(&is_finished);
-    }
-    take(slow, 0, text, sizeof text);
+    take_all(slow, text, sizeof text);
     assert_int_equal(strlen(text), 4000);
     ct_request_close(slow);
     close_batcher();
@@ -486,19 +492,13 @@ static void test_slow_reader_sits_out(void **state)
     (void)state;
     open_batcher((struct ct_engine_options){0}, 64);
     struct ct_request *slow = submit("d", ",\"max_tokens\":4000");
-    bool is_finished = false;
     wait_for_stall(slow);
     size_t n_filled = ct_ring_filled(&slow->sequences[0].ring);
     struct ct_request *quick = submit("q", ",\"max_tokens\":300");
     finish(quick);
     assert_int_equal(ct_ring_filled(&slow->sequences[0].ring), n_filled);
     static char text[5000];
-    text[0] = '\0';
-    while (!is_finished) {
-        take(slow, 0, text, sizeof text);
-        next(&is_finished);
-    }
-    take(slow, 0, text, sizeof text);
+    take_all(slow, text, sizeof text);
     assert_int_equal(strlen(text), 4000);
     ct_request_close(slow);
     ct_request_close(quick);
