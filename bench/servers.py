@@ -28,11 +28,15 @@ def centroid(options, *more):
     return Server("Centroid", [*command, "--threads", options.threads, *more], {"logit_bias": bias})
 
 
+def peer_command(options):
+    path = pathlib.Path(options.peer)
+    return [path / "bin/llama-server", "-m", path / f"{options.type}.gguf"]
+
+
 def peer(options, slots, context):
     """Every slot has a context of its own. No prompt comes twice here: keeping them is off."""
-    path = pathlib.Path(options.peer)
-    command = [path / "bin/llama-server", "-m", path / f"{options.type}.gguf"]
-    command += ["-t", options.threads, "-np", slots, "-c", slots * context, "--cache-ram", 0]
+    limits = ["-t", options.threads, "-np", slots, "-c", slots * context, "--cache-ram", 0]
+    command = [*peer_command(options), *limits]
     return Server(f"llama-server, {slots} slots", command, {"ignore_eos": True})
 
 

@@ -6,7 +6,6 @@ Needs wrk. Writes serving.md.
 """
 
 import argparse
-import pathlib
 import re
 import time
 
@@ -67,12 +66,8 @@ def main():
     options = parser.parse_args()
     rows = [["Centroid", *measure([options.centroid, "serve", "--model", options.model], options)]]
     if options.peer:
-        command = [
-            pathlib.Path(options.peer, "bin", "llama-server"),
-            "-m",
-            pathlib.Path(options.peer, options.type + ".gguf"),
-        ]
-        rows.append([f"llama-server {options.type}", *measure(command, options)])
+        peer = measure(servers.peer_command(options), options)
+        rows.append([f"llama-server {options.type}", *peer])
     columns = [
         "server",
         "start to healthy, ms",
