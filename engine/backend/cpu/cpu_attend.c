@@ -224,6 +224,7 @@ static void attend_by_spans(struct ct_cpu_walk *walk, const struct ct_node *node
         is_split |= n_spans > 1;
         for (int h = 0; h < n_kv_heads; h++) {
             float *results = cpu->spans + (t * n_kv_heads + h) * slot_floats(cpu);
+            bool has_q = false;
             for (int64_t span = 0; span < n_spans; span++, item++) {
                 if (item % walk->n_workers != walk->worker)
                     continue;
@@ -231,8 +232,11 @@ static void attend_by_spans(struct ct_cpu_walk *walk, const struct ct_node *node
                     cpu->kernels->rope(key_of(walk, node, t, h), 1, D, cos, sin);
                     store_kv(walk, node, t, h);
                 }
-                memcpy(q, heads_of(cpu, node->in, t, h), (size_t)(n_rep * D) * sizeof *q);
-                cpu->kernels->rope(q, n_rep, D, cos, sin);
+                if (!has_q) {
+                    memcpy(q, heads_of(cpu, node->in, t, h), (size_t)(n_rep * D) * sizeof *q);
+                    cpu->kernels->rope(q, n_rep, D, cos, sin);
+                    has_q = true;
+                }
                 float *result = results + span * span_floats(cpu);
                 attend_span(walk, node, t, h, span, span + walk->n_workers, q, result,
                             n_spans == 1 ? heads_of(cpu, node->out, t, h) : result);
