@@ -162,8 +162,8 @@ static double batch_ns(struct pass *pass, struct ct_pool *pool, ct_pool_fn *fn)
     return ns;
 }
 
-/* Passes a second at best, beside the roofs of the moment, with as many in a batch as it takes to make the clock and the pool's
- * start count for little. */
+/* Passes a second at best, beside the roofs of the moment, with as many in a batch as it takes to
+ * make the clock and the pool's start count for little. */
 static double best_rate(struct ct_bench *bench, struct pass *pass, struct ct_pool *pool,
                         ct_pool_fn *fn)
 {

@@ -161,8 +161,9 @@ static enum ct_status split_path(struct ct_model_dir *dir, const char *path, str
     size_t n_last, begin = ct_path_last(path, &n_last);
     int n_parent = snprintf(parent, sizeof parent, "%.*s", (int)begin, begin > 0 ? path : "");
     int n_name = snprintf(dir->name, sizeof dir->name, "%.*s", (int)n_last, path + begin);
-    if (begin + n_last >= sizeof parent || n_parent != (int)begin || n_name >= (int)sizeof dir->name ||
-        n_name == 0 || strcmp(dir->name, ".") == 0 || strcmp(dir->name, "..") == 0)
+    if (begin + n_last >= sizeof parent || n_parent != (int)begin ||
+        n_name >= (int)sizeof dir->name || n_name == 0 || strcmp(dir->name, ".") == 0 ||
+        strcmp(dir->name, "..") == 0)
         return ct_error_set(err, CT_INVALID, "%.256s is no name for a model directory", path);
     int n_temporary =
         snprintf(dir->temporary, sizeof dir->temporary, ".%s.tmp-%ld", dir->name, (long)getpid());

@@ -7,8 +7,9 @@
  * the kernel's one order.
  *
  * A step of few rows (generation) is all matrices, and waits would show: there a layer has five
- * barriers, before each LINEAR and before attention (and one more when a session is long). What a LINEAR reads is normalised and quantised
- * by every worker for itself, and rotation, new keys and attention go head by head. */
+ * barriers, before each LINEAR and before attention (and one more when a session is long). What a
+ * LINEAR reads is normalised and quantised by every worker for itself, and rotation, new keys and
+ * attention go head by head. */
 #include "engine/backend/cpu/cpu_ops.h"
 
 #include "engine/base/f16.h"
