@@ -313,6 +313,12 @@ struct set {
     __m256 (*part)[2], (*acc)[2]; /* of the first token; part is zero where a group begins */
 };
 
+/* sum += x in sum's own register: left to itself gcc 12 moves the sums around once a round. */
+CT_INLINE void add_in_place(__m256i *sum, __m256i x)
+{
+    __asm__("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(x));
+}
+
 /* CT_X_GROUP columns of 16 rows x M tokens into part, and at the end of a group of the weights, whose
  * scales are given, into acc. With MR tokens the sums, the two halves of the weights, a broadcast
  * and a product fill the registers exactly, which compilers only manage in a function of its own
@@ -337,9 +343,8 @@ CT_INLINE void multiply(const int16_t *w, const int16_t *x, const struct set *se
 #pragma GCC unroll 8
         for (int t = 0; t < M; t++) {
             __m256i both = broadcast_i32(x + 32 * t + 2 * pair);
-            dot[t][0] = _mm256_add_epi32(dot[t][0], _mm256_madd_epi16(low, both));
-            dot[t][1] = _mm256_add_epi32(dot[t][1], _mm256_madd_epi16(high, both));
-            __asm__ volatile("" : "+x"(dot[t][0]), "+x"(dot[t][1]));
+            add_in_place(&dot[t][0], _mm256_madd_epi16(low, both));
+            add_in_place(&dot[t][1], _mm256_madd_epi16(high, both));
         }
     }
     const struct set own = *set; /* which no store changes */
