@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #if defined(__x86_64__) || defined(__i386__)
 #define RELAX() __builtin_ia32_pause()
@@ -23,7 +24,16 @@ enum {
     BARRIER_ROUNDS = 2000,
 };
 
+/* What is left of a worker's share, the first item in the high half and the end in the low one. Two
+ * deals take turns, because a worker may deal again while another still looks for items. */
+struct hand {
+    _Alignas(CACHE_LINE) _Atomic uint64_t left[2];
+    int turn;
+    int64_t least;
+};
+
 struct worker {
+    struct hand hand;
     struct ct_pool *pool;
     pthread_t thread;
     int index;
@@ -113,13 +123,16 @@ enum ct_status ct_pool_open(int n_workers, struct ct_pool **out)
     *pool = (struct ct_pool){.n_workers = n_workers, .n_started = 1};
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    pool->workers = calloc((size_t)n_workers, sizeof *pool->workers);
+    const size_t n_bytes = (size_t)n_workers * sizeof *pool->workers;
+    pool->workers = aligned_alloc(CACHE_LINE, n_bytes);
     if (pool->workers == NULL) {
         ct_pool_close(pool);
         return CT_MEMORY;
     }
+    memset(pool->workers, 0, n_bytes);
     for (int i = 1; i < n_workers; i++) {
-        pool->workers[i] = (struct worker){.pool = pool, .index = i};
+        pool->workers[i].pool = pool;
+        pool->workers[i].index = i;
         if (pthread_create(&pool->workers[i].thread, NULL, worker_main, &pool->workers[i]) != 0) {
             ct_pool_close(pool);
             return CT_MEMORY;
@@ -182,6 +195,82 @@ void ct_pool_barrier(struct ct_pool *pool, struct ct_read_ahead *ahead)
             ahead->at += CACHE_LINE;
         }
         relax(&n_rounds, BARRIER_ROUNDS);
+    }
+}
+
+static uint64_t range(int64_t begin, int64_t end)
+{
+    return (uint64_t)begin << 32 | (uint64_t)end;
+}
+
+static int64_t begin_of(uint64_t range)
+{
+    return (int64_t)(range >> 32);
+}
+
+static int64_t end_of(uint64_t range)
+{
+    return (int64_t)(range & UINT32_MAX);
+}
+
+void ct_pool_deal(struct ct_pool *pool, int worker, int64_t n, int64_t least)
+{
+    struct hand *hand = &pool->workers[worker].hand;
+    int64_t begin, end;
+    ct_pool_share(n, 1, worker, pool->n_workers, &begin, &end);
+    hand->turn ^= 1;
+    hand->least = least;
+    atomic_store_explicit(&hand->left[hand->turn], range(begin, end), memory_order_relaxed);
+}
+
+static int64_t n_left(const struct ct_pool *pool, int worker, int turn)
+{
+    const struct hand *hand = &pool->workers[worker].hand;
+    const uint64_t left = atomic_load_explicit(&hand->left[turn], memory_order_relaxed);
+    return end_of(left) - begin_of(left);
+}
+
+/* Whose share to take from: one's own, then the largest. */
+static int fullest(const struct ct_pool *pool, int worker, int turn)
+{
+    int best = worker;
+    if (n_left(pool, worker, turn) > 0)
+        return worker;
+    for (int i = 0; i < pool->n_workers; i++)
+        if (n_left(pool, i, turn) > n_left(pool, best, turn))
+            best = i;
+    return best;
+}
+
+/* The owner takes from the front, the others from the end. */
+bool ct_pool_take(struct ct_pool *pool, int worker, int64_t *begin, int64_t *end)
+{
+    const int turn = pool->workers[worker].hand.turn;
+    const int64_t least = pool->workers[worker].hand.least;
+    for (;;) {
+        const int from = fullest(pool, worker, turn);
+        _Atomic uint64_t *share = &pool->workers[from].hand.left[turn];
+        uint64_t left = atomic_load_explicit(share, memory_order_relaxed);
+        *begin = begin_of(left);
+        *end = end_of(left);
+        if (*begin == *end) {
+            if (from == worker) /* nobody has any */
+                return false;
+            continue;
+        }
+        int64_t n = (*end - *begin) / (pool->n_workers > 1 ? 2 : 1);
+        n = n > least ? n : least;
+        n = n < *end - *begin ? n : *end - *begin;
+        const int64_t cut = from == worker ? *begin + n : *end - n;
+        const uint64_t rest = from == worker ? range(cut, *end) : range(*begin, cut);
+        if (!atomic_compare_exchange_weak_explicit(share, &left, rest, memory_order_relaxed,
+                                                   memory_order_relaxed))
+            continue;
+        if (from == worker)
+            *end = cut;
+        else
+            *begin = cut;
+        return true;
     }
 }
 

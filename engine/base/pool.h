@@ -9,6 +9,7 @@
 
 #include "engine/base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { CT_MAX_WORKERS = 256 };
@@ -35,6 +36,13 @@ struct ct_read_ahead {
 /* Inside a run: returns when every worker has called it; what each wrote before is seen by all
  * after. A worker that waits reads ahead meanwhile and moves ahead->at; NULL: it only waits. */
 void ct_pool_barrier(struct ct_pool *pool, struct ct_read_ahead *ahead);
+
+/* Shares n items out among the workers of a run as they go, for work whose workers are not equally
+ * fast: each takes its own share in ever smaller parts, of `least` items at least, and then parts of
+ * what others have left. Every worker deals the same, then passes a barrier, then takes until it
+ * gets nothing, and passes another barrier before the next deal but one. n <= INT32_MAX. */
+void ct_pool_deal(struct ct_pool *pool, int worker, int64_t n, int64_t least);
+bool ct_pool_take(struct ct_pool *pool, int worker, int64_t *begin, int64_t *end);
 
 /* The part of n items that is worker's: [*begin, *end), cut at multiples of unit where possible. */
 void ct_pool_share(int64_t n, int64_t unit, int worker, int n_workers, int64_t *begin,

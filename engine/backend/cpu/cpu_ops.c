@@ -3,8 +3,8 @@
  * Every worker walks all nodes and does its share of each: a share of rows, of (row, head) pairs,
  * or of row tiles of the weights. A worker goes from one node by rows to the next without a
  * barrier, because it reads only rows that it wrote itself; before anything else it waits for the
- * others. How the work is cut never changes a result: each output is made by one kernel call, in
- * the kernel's one order.
+ * others. Of row tiles, one that has none left takes some of another's. How the work is cut never
+ * changes a result: each output is made by one kernel call, in the kernel's one order.
  *
  * A step of few rows (generation) is all matrices, and waits would show: there a layer has five
  * barriers, before each LINEAR and before attention (and one more when a session is long). What a
@@ -17,8 +17,12 @@
 #include <math.h>
 #include <string.h>
 
-/* How much of its next weights a worker that waits brings into its cache. */
-enum { READ_AHEAD_BYTES = 128 << 10 };
+enum {
+    /* How much of its next weights a worker that waits brings into its cache. */
+    READ_AHEAD_BYTES = 128 << 10,
+    /* Row tiles that a worker takes at least: less would not be worth the kernel's start. */
+    LEAST_TILES = 4,
+};
 
 float *ct_cpu_row(const struct ct_cpu *cpu, int value, int64_t row)
 {
@@ -285,14 +289,33 @@ static int64_t tiles_of(const struct ct_matrix *w)
     return (w->n + CT_TILE_ROWS - 1) / CT_TILE_ROWS;
 }
 
-/* This worker's share of a LINEAR's tiles, those of all its weights counted together. */
-static void share_tiles(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t *begin,
-                        int64_t *end)
+/* A LINEAR's tiles, those of all its weights counted together. */
+static int64_t all_tiles_of(const struct ct_cpu *cpu, const struct ct_node *node)
 {
     int64_t n_tiles = 0;
     for (int i = 0; i < node->n_weights; i++)
-        n_tiles += tiles_of(&walk->cpu->matrices[node->weights[i]]);
-    ct_pool_share(n_tiles, 1, walk->worker, walk->n_workers, begin, end);
+        n_tiles += tiles_of(&cpu->matrices[node->weights[i]]);
+    return n_tiles;
+}
+
+/* Tiles [begin, end) of a LINEAR, for all rows. */
+static void multiply_tiles(struct ct_cpu_walk *walk, const struct ct_node *node,
+                           const struct ct_cpu_input *input, int64_t begin, int64_t end)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    float *y = ct_cpu_row(cpu, node->out, 0);
+    for (int i = 0; i < node->n_weights; i++) {
+        const struct ct_matrix *w = &cpu->matrices[node->weights[i]];
+        const int64_t n = tiles_of(w);
+        const int64_t first = begin > 0 ? begin : 0, last = end < n ? end : n;
+        if (first < last)
+            multiply(walk, node, w, input, y, first, last);
+        if (first < last && node->has_bias)
+            add_bias(walk, node, &cpu->matrices[node->biases[i]], y, first, last);
+        begin -= n;
+        end -= n;
+        y += w->n;
+    }
 }
 
 void ct_cpu_look_ahead(struct ct_cpu_walk *walk, int i)
@@ -305,7 +328,7 @@ void ct_cpu_look_ahead(struct ct_cpu_walk *walk, int i)
     if (i == g->n_nodes)
         return;
     int64_t begin, end;
-    share_tiles(walk, &g->nodes[i], &begin, &end);
+    ct_pool_share(all_tiles_of(cpu, &g->nodes[i]), 1, walk->worker, walk->n_workers, &begin, &end);
     for (int j = 0; j < g->nodes[i].n_weights; j++) {
         const struct ct_matrix *w = &cpu->matrices[g->nodes[i].weights[j]];
         const int64_t n = tiles_of(w);
@@ -328,6 +351,7 @@ static void linear(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     const struct ct_cpu *cpu = walk->cpu;
     const bool is_own = walk->is_few && is_all_int8(cpu, node);
+    ct_pool_deal(cpu->pool, walk->worker, all_tiles_of(cpu, node), LEAST_TILES);
     if (is_own)
         prepare_own(walk, node);
     else
@@ -335,20 +359,8 @@ static void linear(struct ct_cpu_walk *walk, const struct ct_node *node)
     const struct ct_cpu_input input = is_own ? own_input(walk) : cpu->input;
 
     int64_t begin, end;
-    share_tiles(walk, node, &begin, &end);
-    float *y = ct_cpu_row(cpu, node->out, 0);
-    for (int i = 0; i < node->n_weights; i++) {
-        const struct ct_matrix *w = &cpu->matrices[node->weights[i]];
-        const int64_t n = tiles_of(w);
-        const int64_t first = begin > 0 ? begin : 0, last = end < n ? end : n;
-        if (first < last)
-            multiply(walk, node, w, &input, y, first, last);
-        if (first < last && node->has_bias)
-            add_bias(walk, node, &cpu->matrices[node->biases[i]], y, first, last);
-        begin -= n;
-        end -= n;
-        y += w->n;
-    }
+    while (ct_pool_take(cpu->pool, walk->worker, &begin, &end))
+        multiply_tiles(walk, node, &input, begin, end);
     ct_cpu_look_ahead(walk, node_index(walk, node) + 1);
 }
 

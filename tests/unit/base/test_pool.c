@@ -67,6 +67,52 @@ static void shares_cover_everything_once(void **state)
     }
 }
 
+enum { N_DEALS = 40, MOST_ITEMS = 300 };
+
+struct dealt {
+    struct ct_pool *pool;
+    atomic_int n_taken[2][MOST_ITEMS];
+    atomic_int n_wrong;
+};
+
+/* The first worker is slow: others take what it has not come to. Items of two deals apart, because
+ * a worker may be in the next one while another looks for items of this one. */
+static void take_turns(void *context, int worker, int n_workers)
+{
+    struct dealt *dealt = context;
+    for (int deal = 0; deal < N_DEALS; deal++) {
+        const int64_t n = 7 * deal % MOST_ITEMS, least = 1 + deal % 5;
+        int64_t begin, end;
+        ct_pool_deal(dealt->pool, worker, n, least);
+        ct_pool_barrier(dealt->pool, NULL);
+        while (ct_pool_take(dealt->pool, worker, &begin, &end)) {
+            if (begin < 0 || end > n || begin >= end)
+                atomic_fetch_add(&dealt->n_wrong, 1);
+            for (int64_t i = begin; i < end; i++)
+                atomic_fetch_add(&dealt->n_taken[deal % 2][i], 1);
+            if (worker == 0)
+                usleep(50);
+        }
+        ct_pool_barrier(dealt->pool, NULL);
+        for (int64_t i = worker; i < MOST_ITEMS; i += n_workers)
+            if (atomic_exchange(&dealt->n_taken[deal % 2][i], 0) != (i < n))
+                atomic_fetch_add(&dealt->n_wrong, 1);
+    }
+}
+
+static void dealt_items_are_taken_once(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= MAX_WORKERS; n++) {
+        struct dealt dealt = {0};
+        assert_int_equal(ct_pool_open(n, &dealt.pool), CT_OK);
+        for (int run = 0; run < 3; run++)
+            ct_pool_run(dealt.pool, take_turns, &dealt);
+        assert_int_equal(dealt.n_wrong, 0);
+        ct_pool_close(dealt.pool);
+    }
+}
+
 static void wrong_sizes_are_refused(void **state)
 {
     (void)state;
@@ -82,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_see_each_other_behind_the_barrier),
         cmocka_unit_test(shares_cover_everything_once),
+        cmocka_unit_test(dealt_items_are_taken_once),
         cmocka_unit_test(wrong_sizes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
