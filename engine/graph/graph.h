@@ -28,7 +28,7 @@ struct ct_value {
     int64_t width;
     enum ct_rows rows;
     size_t offset; /* planned: floats from the arena's start; row t is at offset + t * ld */
-    int64_t ld;    /* planned: width padded to 64 */
+    int64_t ld;    /* planned: width padded to 64, and no multiple of 1024 */
 };
 
 /* A tensor that the graph needs: a matrix [n, k], or a vector [k] when n is 0. */

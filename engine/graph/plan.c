@@ -66,8 +66,11 @@ static int64_t lowest_offset(const struct life *lives, int n, const struct life 
 
 enum ct_status ct_graph_plan(struct ct_graph *graph, int64_t max_tokens, int64_t max_logits)
 {
-    for (int v = 0; v < graph->n_values; v++)
-        graph->values[v].ld = (graph->values[v].width + 63) & ~(int64_t)63;
+    for (int v = 0; v < graph->n_values; v++) {
+        /* Rows a multiple of 4 kB apart would fall on each other in the first cache. */
+        const int64_t ld = (graph->values[v].width + 63) & ~(int64_t)63;
+        graph->values[v].ld = ld % 1024 == 0 ? ld + 64 : ld;
+    }
     struct life *lives = calloc((size_t)graph->n_values + 1, sizeof *lives);
     if (lives == NULL)
         return CT_MEMORY;
