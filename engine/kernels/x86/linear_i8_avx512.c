@@ -1,7 +1,7 @@
 /* Clustered matrix times int8 activations with AVX-512 VBMI and VNNI.
  *
  * vpdpbusd multiplies unsigned by signed bytes: weights are looked up as centroid + 128, and each
- * group's dot product is put right by 128 times the sum of its activations. Exact for every codebook.
+ * group's dot product begins at -128 times the sum of its activations. Exact for every codebook.
  *
  * Few tokens (generation): a tile is decoded in a register and used at once. Many tokens (prompts,
  * batches): two row tiles are decoded once to bytes and multiplied with MR tokens x 32 rows in
@@ -23,6 +23,9 @@ enum {
 
 static _Thread_local struct {
     uint8_t w[KC * CT_TILE_ROWS * PAIR];
+    __m512 scale[KC / CT_X_GROUP][PAIR]; /* of the weights */
+    int32_t start[KC / CT_X_GROUP][TOKENS_MAX];
+    float x_scale[KC / CT_X_GROUP][TOKENS_MAX];
     __m512 part[TOKENS_MAX][PAIR];
     __m512 acc[TOKENS_MAX][PAIR];
 } scratch __attribute__((aligned(64)));
@@ -47,27 +50,41 @@ static void lookup_init(const struct ct_linear *a, struct ct_lookup_avx512 *look
     ct_lookup_init_avx512(lookup, biased, a->bits);
 }
 
-/* part after the group of token t's activations that begins at column j. */
-CT_INLINE __m512 end_x_group(const struct ct_linear *a, int64_t j, int64_t t, __m512i dot,
-                             __m512 part)
+/* sum += the products of 16 rows x 4 columns, in sum's own register: left to itself gcc 12 copies it
+ * around. Emulation has no such instruction. */
+CT_INLINE void add_products(__m512i *sum, __m512i w, __m512i x)
 {
-    const int64_t at = t * a->x_i8.n_groups + j / CT_X_GROUP;
-    dot = _mm512_sub_epi32(dot, _mm512_set1_epi32(128 * a->x_i8.sum[at]));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(a->x_i8.scale[at]), part);
+#ifdef __AVX512VNNI__
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(w), "v"(x));
+#else
+    *sum = _mm512_dpbusd_epi32(*sum, w, x);
+#endif
 }
 
-/* acc after group `group` of the weights for token t, for one row tile. */
-CT_INLINE __m512 end_group(const struct ct_linear *a, int64_t tile, int64_t group, int64_t t,
-                           __m512 part, __m512 acc)
+/* What a dot product begins with that takes the 128 back from all weights. */
+CT_INLINE __m512i begin_dot(const int32_t *x_sum)
+{
+    return _mm512_sub_epi32(_mm512_setzero_si512(),
+                            _mm512_slli_epi32(_mm512_set1_epi32(*x_sum), 7));
+}
+
+/* acc after group `group` of weights that have offsets, for token t. */
+CT_INLINE __m512 add_offset(const struct ct_linear *a, int64_t tile, int64_t group, int64_t t,
+                            __m512 acc)
 {
     const int64_t n_groups = (a->k + a->group - 1) / a->group;
-    const int64_t place = (tile * n_groups + group) * CT_TILE_ROWS;
-    acc = _mm512_fmadd_ps(part, a->scale ? v_f16(a->scale + place) : _mm512_set1_ps(1), acc);
-    if (a->offset == NULL)
-        return acc;
     const int64_t end = (min_i64((group + 1) * a->group, a->k) + CT_X_GROUP - 1) / CT_X_GROUP;
     const float sum = ct_rows_i8_sum(&a->x_i8, t, group * a->group / CT_X_GROUP, end);
-    return _mm512_fmadd_ps(_mm512_set1_ps(sum), v_f16(a->offset + place), acc);
+    const uint16_t *offset = a->offset + (tile * n_groups + group) * CT_TILE_ROWS;
+    return _mm512_fmadd_ps(_mm512_set1_ps(sum), v_f16(offset), acc);
+}
+
+/* The scales of a group of a row tile's weights. */
+CT_INLINE __m512 scales_of(const struct ct_linear *a, int64_t tile, int64_t group)
+{
+    const int64_t n_groups = (a->k + a->group - 1) / a->group;
+    return a->scale ? v_f16(a->scale + (tile * n_groups + group) * CT_TILE_ROWS)
+                    : _mm512_set1_ps(1);
 }
 
 /* ---- Few tokens ---- */
@@ -85,9 +102,14 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
     if (bits != CT_LINEAR8)
         lookup_init(a, &lookup);
     const int8_t *x[FEW];
+    const float *x_scale[FEW];
+    const int32_t *x_sum[FEW];
 #pragma GCC unroll 8
-    for (int t = 0; t < M; t++)
+    for (int t = 0; t < M; t++) {
         x[t] = a->x_i8.q + min_i64(t, a->m - 1) * a->x_i8.ldq;
+        x_scale[t] = a->x_i8.scale + min_i64(t, a->m - 1) * a->x_i8.n_groups;
+        x_sum[t] = a->x_i8.sum + min_i64(t, a->m - 1) * a->x_i8.n_groups;
+    }
 
     const uint8_t *p = a->index + tile_begin * n_tiles_k * tile_bytes;
     for (int64_t tile = tile_begin; tile < tile_end; tile++) {
@@ -107,22 +129,30 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
                 __m512i dot[FEW];
 #pragma GCC unroll 8
                 for (int t = 0; t < M; t++)
-                    dot[t] = _mm512_setzero_si512();
+                    dot[t] = begin_dot(x_sum[t] + begin / CT_X_GROUP);
                 for (int64_t j = begin; j < end; j += CT_TILE_COLS, p += tile_bytes) {
                     _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
                     __m512i w = ct_unpack_tile_avx512(&unpack, p, bits);
                     w = ct_lookup_tile_avx512(&lookup, w, bits);
 #pragma GCC unroll 8
                     for (int t = 0; t < M; t++)
-                        dot[t] = _mm512_dpbusd_epi32(dot[t], w, broadcast_i32(x[t] + j));
+                        add_products(&dot[t], w, broadcast_i32(x[t] + j));
                 }
 #pragma GCC unroll 8
                 for (int t = 0; t < M; t++)
-                    part[t] = end_x_group(a, begin, min_i64(t, a->m - 1), dot[t], part[t]);
+                    part[t] =
+                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]),
+                                        _mm512_set1_ps(x_scale[t][begin / CT_X_GROUP]), part[t]);
             }
+            const __m512 scale = scales_of(a, tile, group);
 #pragma GCC unroll 8
             for (int t = 0; t < M; t++)
-                acc[t] = end_group(a, tile, group, min_i64(t, a->m - 1), part[t], acc[t]);
+                acc[t] = _mm512_fmadd_ps(part[t], scale, acc[t]);
+            if (a->offset == NULL)
+                continue;
+#pragma GCC unroll 8
+            for (int t = 0; t < M; t++)
+                acc[t] = add_offset(a, tile, group, min_i64(t, a->m - 1), acc[t]);
         }
 #pragma GCC unroll 8
         for (int t = 0; t < M; t++)
@@ -169,37 +199,44 @@ static __m512i look_up_by_row(__m512i index, const int8_t *codebooks, int bits)
     return _mm512_loadu_si512(at);
 }
 
-/* Columns [begin, end) of n_tiles row tiles into scratch.w; bits is a constant. */
+/* Columns [begin, end) of n_tokens tokens from t0 on, decoded for n_tiles row tiles from `tile` on. */
+struct pass {
+    int64_t t0, n_tokens, tile, begin, end;
+    int n_tiles;
+};
+
+/* The pass's columns of its row tiles into scratch.w; bits is a constant. */
 CT_INLINE void decode_tiles(const struct ct_linear *a, const struct ct_lookup_avx512 *lookup,
-                            int64_t tile, int n_tiles, int64_t begin, int64_t end, const int bits)
+                            const struct pass *pass, const int bits)
 {
     const int64_t n_tiles_k = (a->k + CT_TILE_COLS - 1) / CT_TILE_COLS;
     const int tile_bytes = 8 * (bits == CT_LINEAR8 ? 8 : bits);
     const struct ct_unpack_avx512 unpack = ct_unpack_init_avx512(bits);
-    for (int i = 0; i < n_tiles; i++) {
-        const uint8_t *p = a->index + ((tile + i) * n_tiles_k + begin / CT_TILE_COLS) * tile_bytes;
+    for (int i = 0; i < pass->n_tiles; i++) {
+        const int64_t tile = pass->tile + i;
+        const uint8_t *p = a->index + (tile * n_tiles_k + pass->begin / CT_TILE_COLS) * tile_bytes;
         uint8_t *out = scratch.w + 64 * i;
-        for (int64_t j = begin; j < end; j += CT_TILE_COLS, p += tile_bytes, out += 64 * n_tiles) {
+        for (int64_t j = pass->begin; j < pass->end; j += CT_TILE_COLS) {
             _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
             __m512i w = ct_unpack_tile_avx512(&unpack, p, bits);
             if (a->n_codebooks > 1)
-                w = look_up_by_row(w, a->codebook_i8 + (((tile + i) * CT_TILE_ROWS) << a->bits),
-                                   a->bits);
+                w = look_up_by_row(w, a->codebook_i8 + ((tile * CT_TILE_ROWS) << a->bits), a->bits);
             else
                 w = ct_lookup_tile_avx512(lookup, w, bits);
             _mm512_store_si512(out, w);
+            p += tile_bytes;
+            out += 64 * pass->n_tiles;
         }
     }
 }
 
 typedef void decode_fn(const struct ct_linear *a, const struct ct_lookup_avx512 *lookup,
-                       int64_t tile, int n_tiles, int64_t begin, int64_t end);
+                       const struct pass *pass);
 #define DECODE(bits)                                                                               \
-    static void decode_tiles_##bits(const struct ct_linear *a,                                     \
-                                    const struct ct_lookup_avx512 *lookup, int64_t tile,           \
-                                    int n_tiles, int64_t begin, int64_t end)                       \
+    static void decode_tiles_##bits(                                                               \
+        const struct ct_linear *a, const struct ct_lookup_avx512 *lookup, const struct pass *pass) \
     {                                                                                              \
-        decode_tiles(a, lookup, tile, n_tiles, begin, end, bits);                                  \
+        decode_tiles(a, lookup, pass, bits);                                                       \
     }
 DECODE(2)
 DECODE(3)
@@ -214,61 +251,136 @@ static decode_fn *const decoders[] = {
     [6] = decode_tiles_6, [7] = decode_tiles_7, [8] = decode_tiles_8, [9] = decode_tiles_9,
 };
 
-/* Columns [begin, end) of tokens [t0, ...), decoded for row tiles [tile, ...). */
-struct pass {
-    int64_t t0, tile, begin, end;
+/* A group of activations of tokens that are in registers together, CT_X_GROUP columns or fewer at the
+ * end; part is zero where a group of weights begins. */
+struct set {
+    const int8_t *x;
+    int64_t ldx, n_columns;
+    const int32_t *start;
+    const float *x_scale;
+    __m512 (*part)[PAIR], (*acc)[PAIR];
 };
 
-/* The pass's columns, a group of activations at a time, for M tokens from t0 + first on and N row
- * tiles; M and N are constants. */
-CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first,
-                            const int M, const int N)
+/* N row tiles x M tokens into part, and at the end of a group of weights, whose scales are given, into
+ * acc. A function of its own, because with MR tokens the sums take 24 of the 32 registers. */
+#define MULTIPLY(M, N)                                                                             \
+    __attribute__((noinline)) static void multiply_##M##_##N(                                      \
+        const uint8_t *w, const struct set *set, const __m512 *scale)                              \
+    {                                                                                              \
+        multiply(w, set, scale, M, N);                                                             \
+    }
+CT_INLINE void multiply(const uint8_t *w, const struct set *set, const __m512 *scale, const int M,
+                        const int N)
 {
-    const uint8_t *w = scratch.w;
-    const int8_t *x = a->x_i8.q + (pass->t0 + first) * a->x_i8.ldq;
-    int64_t group = pass->begin / a->group;
-    for (int64_t begin = pass->begin, end; begin < pass->end; begin = end) {
-        end = min_i64(begin + CT_X_GROUP, pass->end);
-        __m512i dot[MR][PAIR];
+    const struct set own = *set; /* which no store changes */
+    __m512i dot[MR][PAIR];
 #pragma GCC unroll 12
-        for (int t = 0; t < M; t++)
-            dot[t][0] = dot[t][1] = _mm512_setzero_si512();
-        for (int64_t j = begin; j < end; j += CT_TILE_COLS, w += 64 * N) {
-            __m512i w0 = _mm512_load_si512(w), w1 = _mm512_load_si512(w + 64 * (N - 1));
+    for (int t = 0; t < M; t++)
+        dot[t][0] = dot[t][1] = _mm512_set1_epi32(own.start[t]);
+    const int8_t *third[MR / 3];
+#pragma GCC unroll 4
+    for (int i = 0; i < (M + 2) / 3; i++)
+        third[i] = own.x + 3 * i * own.ldx;
+    for (int64_t j = 0; j < own.n_columns; j += CT_TILE_COLS, w += 64 * N) {
+        const __m512i low = _mm512_load_si512(w), high = _mm512_load_si512(w + 64 * (N - 1));
 #pragma GCC unroll 12
-            for (int t = 0; t < M; t++) {
-                __m512i four = broadcast_i32(x + t * a->x_i8.ldq + j);
-                dot[t][0] = _mm512_dpbusd_epi32(dot[t][0], w0, four);
-                if (N == PAIR)
-                    dot[t][N - 1] = _mm512_dpbusd_epi32(dot[t][N - 1], w1, four);
-            }
+        for (int t = 0; t < M; t++) {
+            const __m512i four = broadcast_i32(third[t / 3] + t % 3 * own.ldx);
+            add_products(&dot[t][0], low, four);
+            if (N == PAIR)
+                add_products(&dot[t][1], high, four);
         }
-        const bool is_group_end = end == a->k || end == (group + 1) * a->group;
+#pragma GCC unroll 4
+        for (int i = 0; i < (M + 2) / 3; i++) {
+            third[i] += CT_TILE_COLS;
+            /* As if unknown, or gcc keeps a pointer for every token, most of them in memory. */
+            __asm__("" : "+r"(third[i]));
+        }
+    }
 #pragma GCC unroll 12
-        for (int t = 0; t < M; t++)
+    for (int t = 0; t < M; t++)
 #pragma GCC unroll 2
-            for (int i = 0; i < N; i++) {
-                __m512 *part = &scratch.part[first + t][i], *acc = &scratch.acc[first + t][i];
-                *part = end_x_group(a, begin, pass->t0 + first + t, dot[t][i], *part);
-                if (!is_group_end)
-                    continue;
-                *acc = end_group(a, pass->tile + i, group, pass->t0 + first + t, *part, *acc);
-                *part = _mm512_setzero_ps();
+        for (int i = 0; i < N; i++) {
+            __m512 *part = &own.part[t][i], *acc = &own.acc[t][i];
+            __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t][i]),
+                                         _mm512_set1_ps(own.x_scale[t]), *part);
+            if (scale != NULL) {
+                *acc = _mm512_fmadd_ps(sum, scale[i], *acc);
+                sum = _mm512_setzero_ps();
             }
-        group += is_group_end;
+            *part = sum;
+        }
+}
+MULTIPLY(1, 1)
+MULTIPLY(2, 1)
+MULTIPLY(4, 1)
+MULTIPLY(8, 1)
+MULTIPLY(12, 1)
+MULTIPLY(1, 2)
+MULTIPLY(2, 2)
+MULTIPLY(4, 2)
+MULTIPLY(8, 2)
+MULTIPLY(12, 2)
+typedef void multiply_fn(const uint8_t *w, const struct set *set, const __m512 *scale);
+
+/* By tokens, most first, and row tiles less one. */
+static const struct {
+    int n_tokens;
+    multiply_fn *run[PAIR];
+} multipliers[] = {
+    {12, {multiply_12_1, multiply_12_2}}, {8, {multiply_8_1, multiply_8_2}},
+    {4, {multiply_4_1, multiply_4_2}},    {2, {multiply_2_1, multiply_2_2}},
+    {1, {multiply_1_1, multiply_1_2}},
+};
+
+/* The pass's columns, a group of activations at a time, for n tokens from `first` on. */
+static void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first, int n,
+                         multiply_fn *run)
+{
+    struct set set = {.ldx = a->x_i8.ldq, .part = scratch.part + first, .acc = scratch.acc + first};
+    const uint8_t *w = scratch.w;
+    const __m512 *scale = scratch.scale[0];
+    int64_t group = pass->begin / a->group;
+    for (int64_t j = pass->begin; j < pass->end; j += set.n_columns) {
+        const int64_t x_group = (j - pass->begin) / CT_X_GROUP;
+        set.x = a->x_i8.q + (pass->t0 + first) * a->x_i8.ldq + j;
+        set.n_columns = min_i64(CT_X_GROUP, pass->end - j);
+        set.start = scratch.start[x_group] + first;
+        set.x_scale = scratch.x_scale[x_group] + first;
+        const bool is_last =
+            j + set.n_columns == a->k || j + set.n_columns == (group + 1) * a->group;
+        run(w, &set, is_last ? scale : NULL);
+        w += (set.n_columns + CT_TILE_COLS - 1) / CT_TILE_COLS * 64 * pass->n_tiles;
+        if (!is_last)
+            continue;
+        for (int64_t t = first; a->offset != NULL && t < first + n; t++)
+            for (int i = 0; i < pass->n_tiles; i++)
+                scratch.acc[t][i] =
+                    add_offset(a, pass->tile + i, group, pass->t0 + t, scratch.acc[t][i]);
+        group++;
+        scale += PAIR;
     }
 }
 
-CT_INLINE void multiply_sets(const struct ct_linear *a, const struct pass *pass, int64_t n_tokens,
-                             const int N)
+/* What belongs to the pass's tokens: the start of every dot product, and the scale of what it adds to. */
+static void load_tokens(const struct ct_linear *a, const struct pass *pass)
 {
-    int64_t t = 0;
-    for (; t + MR <= n_tokens; t += MR)
-        multiply_set(a, pass, t, MR, N);
-    for (; t + 4 <= n_tokens; t += 4)
-        multiply_set(a, pass, t, 4, N);
-    for (; t < n_tokens; t++)
-        multiply_set(a, pass, t, 1, N);
+    const int64_t n_x_groups = a->x_i8.n_groups, first = pass->begin / CT_X_GROUP;
+    for (int64_t t = 0; t < pass->n_tokens; t++)
+        for (int64_t i = first; i * CT_X_GROUP < pass->end; i++) {
+            const int64_t at = (pass->t0 + t) * n_x_groups + i;
+            scratch.start[i - first][t] = -128 * a->x_i8.sum[at];
+            scratch.x_scale[i - first][t] = a->x_i8.scale[at];
+        }
+}
+
+/* The scales of the groups that touch the pass's columns, as floats. */
+static void load_scales(const struct ct_linear *a, const struct pass *pass)
+{
+    const int64_t first = pass->begin / a->group;
+    for (int64_t group = first; group * a->group < pass->end; group++)
+        for (int i = 0; i < pass->n_tiles; i++)
+            scratch.scale[group - first][i] = scales_of(a, pass->tile + i, group);
 }
 
 static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end, int bits)
@@ -277,23 +389,28 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
     if (bits != CT_LINEAR8 && a->n_codebooks == 1)
         lookup_init(a, &lookup);
     for (int64_t t0 = 0; t0 < a->m; t0 += TOKENS_MAX) {
-        const int64_t n_tokens = min_i64(a->m - t0, TOKENS_MAX);
-        for (int64_t tile = tile_begin; tile < tile_end; tile += PAIR) {
-            const int n_tiles = (int)min_i64(tile_end - tile, PAIR);
-            for (int64_t t = 0; t < n_tokens; t++)
+        struct pass pass = {.t0 = t0, .n_tokens = min_i64(a->m - t0, TOKENS_MAX), .begin = -1};
+        for (pass.tile = tile_begin; pass.tile < tile_end; pass.tile += pass.n_tiles) {
+            pass.n_tiles = (int)min_i64(tile_end - pass.tile, PAIR);
+            for (int64_t t = 0; t < pass.n_tokens; t++)
                 for (int i = 0; i < PAIR; i++)
                     scratch.part[t][i] = scratch.acc[t][i] = _mm512_setzero_ps();
             for (int64_t begin = 0; begin < a->k; begin += KC) {
-                struct pass pass = {t0, tile, begin, min_i64(begin + KC, a->k)};
-                decoders[bits](a, &lookup, tile, n_tiles, begin, pass.end);
-                if (n_tiles == PAIR)
-                    multiply_sets(a, &pass, n_tokens, PAIR);
-                else
-                    multiply_sets(a, &pass, n_tokens, 1);
+                if (pass.begin != begin) {
+                    pass.begin = begin;
+                    pass.end = min_i64(begin + KC, a->k);
+                    load_tokens(a, &pass);
+                }
+                load_scales(a, &pass);
+                decoders[bits](a, &lookup, &pass);
+                int64_t t = 0;
+                for (size_t i = 0; i < sizeof multipliers / sizeof *multipliers; i++)
+                    for (const int n = multipliers[i].n_tokens; t + n <= pass.n_tokens; t += n)
+                        multiply_set(a, &pass, t, n, multipliers[i].run[pass.n_tiles - 1]);
             }
-            for (int64_t t = 0; t < n_tokens; t++)
-                for (int i = 0; i < n_tiles; i++)
-                    ct_store_rows_avx512(a, tile + i, t0 + t, scratch.acc[t][i]);
+            for (int64_t t = 0; t < pass.n_tokens; t++)
+                for (int i = 0; i < pass.n_tiles; i++)
+                    ct_store_rows_avx512(a, pass.tile + i, t0 + t, scratch.acc[t][i]);
         }
     }
 }

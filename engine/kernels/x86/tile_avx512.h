@@ -77,8 +77,9 @@ struct ct_lookup_avx512 {
 CT_INLINE void ct_lookup_init_avx512(struct ct_lookup_avx512 *l, const uint8_t *bytes, int bits)
 {
     uint8_t repeated[256];
-    for (int i = 0; i < 256; i++)
-        repeated[i] = bytes[i & ((1 << bits) - 1)];
+    memcpy(repeated, bytes, (size_t)1 << bits);
+    for (size_t n = (size_t)1 << bits; n < sizeof repeated; n *= 2)
+        memcpy(repeated + n, repeated, n);
     for (int i = 0; i < 4; i++)
         l->table[i] = _mm512_loadu_si512(repeated + 64 * i);
 }
