@@ -52,6 +52,12 @@ CT_INLINE __m256i broadcast_i32(const void *p)
     return _mm256_set1_epi32(four);
 }
 
+/* sum += x in sum's own register: left to itself gcc 12 moves sums around once a round. */
+CT_INLINE void add_in_place(__m256i *sum, __m256i x)
+{
+    __asm__("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(x));
+}
+
 /* ---- Few tokens ---- */
 
 /* The token that stands for token t of M: the last one for those missing. */
@@ -92,15 +98,15 @@ CT_INLINE struct half load_half(const struct ct_lookup_avx2 *lookup, const uint8
                          ct_index_sign_avx2(index, bits)};
 }
 
-/* dot + the products of 8 rows x 4 columns. */
-CT_INLINE __m256i dot_half(__m256i dot, struct half half, __m256i x, __m256i x_other, int bits,
-                           bool is_symmetric)
+/* dot += the products of 8 rows x 4 columns. */
+CT_INLINE void add_half(__m256i *dot, struct half half, __m256i x, __m256i x_other, int bits,
+                        bool is_symmetric)
 {
     __m256i pairs =
         is_symmetric ? _mm256_maddubs_epi16(half.w, _mm256_blendv_epi8(x, x_other, half.sign))
         : bits < 8   ? _mm256_maddubs_epi16(x_other, _mm256_sign_epi8(half.w, x))
                      : _mm256_maddubs_epi16(_mm256_abs_epi8(half.w), _mm256_sign_epi8(x, half.w));
-    return _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    add_in_place(dot, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
 /* acc of 16 rows x M tokens after a group of weights, whose groups of activations are [begin, end).
@@ -182,8 +188,8 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
                     for (int t = 0; t < M; t++) {
                         __m256i four = broadcast_i32(x[t] + j);
                         __m256i other = broadcast_i32(x_other + t * KC + j);
-                        dot[t][0] = dot_half(dot[t][0], low, four, other, bits, is_symmetric);
-                        dot[t][1] = dot_half(dot[t][1], high, four, other, bits, is_symmetric);
+                        add_half(&dot[t][0], low, four, other, bits, is_symmetric);
+                        add_half(&dot[t][1], high, four, other, bits, is_symmetric);
                     }
                 }
 #pragma GCC unroll 4
@@ -312,12 +318,6 @@ struct set {
     int64_t n_x_groups;
     __m256 (*part)[2], (*acc)[2]; /* of the first token; part is zero where a group begins */
 };
-
-/* sum += x in sum's own register: left to itself gcc 12 moves the sums around once a round. */
-CT_INLINE void add_in_place(__m256i *sum, __m256i x)
-{
-    __asm__("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(x));
-}
 
 /* CT_X_GROUP columns of 16 rows x M tokens into part, and at the end of a group of the weights, whose
  * scales are given, into acc. With MR tokens the sums, the two halves of the weights, a broadcast
