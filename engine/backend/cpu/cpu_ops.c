@@ -20,8 +20,8 @@
 enum {
     /* How much of its next weights a worker that waits brings into its cache. */
     READ_AHEAD_BYTES = 128 << 10,
-    /* Row tiles that a worker takes at least: less would not be worth the kernel's start. */
-    LEAST_TILES = 4,
+    /* Weights that a worker takes at least: fewer would not be worth the kernel's start. */
+    LEAST_WEIGHTS = 64 << 10,
 };
 
 float *ct_cpu_row(const struct ct_cpu *cpu, int value, int64_t row)
@@ -351,7 +351,9 @@ static void linear(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     const struct ct_cpu *cpu = walk->cpu;
     const bool is_own = walk->is_few && is_all_int8(cpu, node);
-    ct_pool_deal(cpu->pool, walk->worker, all_tiles_of(cpu, node), LEAST_TILES);
+    const int64_t tile_weights = CT_TILE_ROWS * cpu->graph->values[node->in].ld;
+    ct_pool_deal(cpu->pool, walk->worker, all_tiles_of(cpu, node),
+                 (LEAST_WEIGHTS + tile_weights - 1) / tile_weights);
     if (is_own)
         prepare_own(walk, node);
     else
