@@ -1,6 +1,7 @@
 /* The text side of a model: where its tokenizer and chat template come from, and the engine's text
- * functions. A GGUF file holds both in its metadata; a directory has tokenizer.json, and the
- * template in tokenizer_config.json or chat_template.jinja. Any thread. */
+ * functions. A GGUF file holds both in its metadata; a directory has tokenizer.json, or vocab.txt
+ * in old models of the BERT family, and the template in tokenizer_config.json or
+ * chat_template.jinja. Any thread. */
 #include "engine/base/json_read.h"
 #include "engine/base/log.h"
 #include "engine/format/gguf.h"
@@ -9,11 +10,19 @@
 
 #include <string.h>
 
-static void set_token_text(const struct ct_bpe *bpe, int id, char *out, size_t capacity)
+static int n_vocab_of(const struct ct_text *text)
+{
+    return text->wordpiece != NULL ? ct_wordpiece_n_vocab(text->wordpiece)
+                                   : ct_bpe_n_vocab(text->bpe);
+}
+
+static void set_token_text(const struct ct_text *text, int id, char *out, size_t capacity)
 {
     size_t n_bytes = 0;
-    const char *bytes =
-        id >= 0 && id < ct_bpe_n_vocab(bpe) ? ct_bpe_token_text(bpe, id, &n_bytes) : "";
+    const char *bytes = "";
+    if (id >= 0 && id < n_vocab_of(text))
+        bytes = text->wordpiece != NULL ? ct_wordpiece_token_text(text->wordpiece, id, &n_bytes)
+                                        : ct_bpe_token_text(text->bpe, id, &n_bytes);
     if (n_bytes >= capacity)
         n_bytes = 0;
     memcpy(out, bytes, n_bytes);
@@ -67,14 +76,42 @@ static enum ct_status read_tokenizer_config(struct ct_text *text, const char *di
     return status;
 }
 
+static enum ct_status open_vocab(struct ct_text *text, const char *dir, struct ct_error *err)
+{
+    struct ct_mapping vocab, config = {0};
+    enum ct_status status = ct_mapping_init_in(&vocab, dir, "vocab.txt", err);
+    if (status == CT_NOT_FOUND)
+        return ct_error_set(err, status, "%s: neither tokenizer.json nor vocab.txt", dir);
+    if (status == CT_OK)
+        status = ct_mapping_init_in(&config, dir, "tokenizer_config.json", err);
+    if (status == CT_OK || status == CT_NOT_FOUND)
+        status = ct_wordpiece_open_vocab((const char *)vocab.data, vocab.n_bytes,
+                                         (const char *)config.data, config.n_bytes,
+                                         &text->wordpiece, err);
+    ct_mapping_deinit(&config);
+    ct_mapping_deinit(&vocab);
+    return status;
+}
+
+static enum ct_status open_tokenizer(struct ct_text *text, const char *dir, struct ct_error *err)
+{
+    struct ct_mapping file;
+    enum ct_status status = ct_mapping_init_in(&file, dir, "tokenizer.json", err);
+    if (status != CT_OK)
+        return status == CT_NOT_FOUND ? open_vocab(text, dir, err) : status;
+    const char *json = (const char *)file.data;
+    status = ct_wordpiece_is_json(json, file.n_bytes)
+                 ? ct_wordpiece_open_json(json, file.n_bytes, &text->wordpiece, err)
+                 : ct_bpe_open_json(json, file.n_bytes, &text->bpe, err);
+    ct_mapping_deinit(&file);
+    return status;
+}
+
 static enum ct_status init_from_directory(struct ct_text *text, const char *dir,
                                           struct ct_error *err)
 {
     struct ct_mapping file;
-    enum ct_status status = ct_mapping_init_in(&file, dir, "tokenizer.json", err);
-    if (status == CT_OK)
-        status = ct_bpe_open_json((const char *)file.data, file.n_bytes, &text->bpe, err);
-    ct_mapping_deinit(&file);
+    enum ct_status status = open_tokenizer(text, dir, err);
     if (status == CT_OK)
         status = read_tokenizer_config(text, dir, err);
     if (status != CT_OK || text->chat_template != NULL)
@@ -94,15 +131,15 @@ enum ct_status ct_text_init(struct ct_text *text, const struct ct_model_file *fi
     *text = (struct ct_text){.bos_id = hparams->bos_id};
     enum ct_status status = gguf != NULL ? init_from_gguf(text, gguf, err)
                                          : init_from_directory(text, ct_model_file_path(file), err);
-    if (status == CT_OK && ct_bpe_n_vocab(text->bpe) > hparams->n_vocab)
+    if (status == CT_OK && n_vocab_of(text) > hparams->n_vocab)
         status = ct_error_set(err, CT_FORMAT, "the tokenizer has %d tokens, the model only %d",
-                              ct_bpe_n_vocab(text->bpe), hparams->n_vocab);
+                              n_vocab_of(text), hparams->n_vocab);
     if (status != CT_OK) {
         ct_text_deinit(text);
         return status;
     }
-    set_token_text(text->bpe, text->bos_id, text->bos, sizeof text->bos);
-    set_token_text(text->bpe, hparams->n_eos > 0 ? hparams->eos_ids[0] : -1, text->eos,
+    set_token_text(text, text->bos_id, text->bos, sizeof text->bos);
+    set_token_text(text, hparams->n_eos > 0 ? hparams->eos_ids[0] : -1, text->eos,
                    sizeof text->eos);
     return CT_OK;
 }
@@ -110,6 +147,7 @@ enum ct_status ct_text_init(struct ct_text *text, const struct ct_model_file *fi
 void ct_text_deinit(struct ct_text *text)
 {
     ct_bpe_close(text->bpe);
+    ct_wordpiece_close(text->wordpiece);
     ct_template_free(text->chat_template);
     *text = (struct ct_text){0};
 }
@@ -117,6 +155,9 @@ void ct_text_deinit(struct ct_text *text)
 enum ct_status ct_text_tokenize(const struct ct_text *text, const char *bytes, size_t n_bytes,
                                 bool has_special, int32_t *ids, size_t capacity, size_t *n_ids)
 {
+    if (text->wordpiece != NULL)
+        return ct_wordpiece_encode(text->wordpiece, bytes, n_bytes, has_special, ids, capacity,
+                                   n_ids);
     const size_t n_bos = strlen(text->bos);
     const bool starts_with_bos =
         n_bos > 0 && n_bytes >= n_bos && memcmp(bytes, text->bos, n_bos) == 0;
@@ -132,6 +173,18 @@ enum ct_status ct_text_tokenize(const struct ct_text *text, const char *bytes, s
     return status;
 }
 
+enum ct_status ct_text_tokenize_pair(const struct ct_text *text, const char *first,
+                                     size_t n_first_bytes, const char *second,
+                                     size_t n_second_bytes, int32_t *ids, int32_t *types,
+                                     size_t capacity, size_t *n_ids)
+{
+    *n_ids = 0;
+    if (text->wordpiece == NULL)
+        return CT_UNSUPPORTED;
+    return ct_wordpiece_encode_pair(text->wordpiece, first, n_first_bytes, second, n_second_bytes,
+                                    ids, types, capacity, n_ids);
+}
+
 enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text, size_t n_bytes,
                                   bool has_special, int32_t *ids, size_t capacity, size_t *n_ids)
 {
@@ -140,10 +193,12 @@ enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *te
 
 const char *ct_engine_token_bytes(const struct ct_engine *engine, int id, size_t *n_bytes)
 {
+    const struct ct_text *text = &engine->text;
     *n_bytes = 0;
-    /* A model may have more rows than its tokenizer has tokens. */
-    return id < ct_bpe_n_vocab(engine->text.bpe) ? ct_bpe_token_bytes(engine->text.bpe, id, n_bytes)
-                                                 : "";
+    if (id >= n_vocab_of(text)) /* a model may have more rows than its tokenizer has tokens */
+        return "";
+    return text->wordpiece != NULL ? ct_wordpiece_token_bytes(text->wordpiece, id, n_bytes)
+                                   : ct_bpe_token_bytes(text->bpe, id, n_bytes);
 }
 
 bool ct_engine_is_eos(const struct ct_engine *engine, int id)
