@@ -4,8 +4,8 @@
 usage: check_layers.py SOURCE_ROOT
 
 Includes go one way, as docs/architecture.md draws it: base at the bottom, then kernels, format,
-tokenizer, graph and energy, then the backends, the runtime, the families and the server, and the
-command line on top. Also checked: project headers are named from the source root and exist, every
+tokenizer, graph, energy and image, then the backends, the runtime, the families and the server, and
+the command line on top. Also checked: project headers are named from the source root and exist, every
 header has a guard of its own, processor intrinsics stay in engine/kernels, sockets stay in the
 server, and no two files of the tree have the same name. Prints file:line for each breach.
 """
@@ -26,6 +26,7 @@ RUN_TIME = (
     "engine/tokenizer",
     "engine/graph",
     "engine/energy",
+    "engine/image",
     "engine/backend",
     "engine/runtime",
 )
@@ -36,6 +37,7 @@ ALLOWED = {
     "engine/tokenizer": ("engine/base", "engine/tokenizer"),
     "engine/graph": ("engine/base", "engine/graph"),
     "engine/energy": ("engine/base", "engine/energy"),
+    "engine/image": ("engine/base", "engine/image"),
     "engine/compress": (
         "engine/base",
         "engine/format",
@@ -70,6 +72,8 @@ SYSTEM = {
     "arm_neon.h": ("engine/kernels", "tests", "bench"),
     "microhttpd.h": ("server", "tests"),
     "uv.h": ("server", "tests"),
+    "jpeglib.h": ("engine/image", "tests"),
+    "spng.h": ("engine/image", "tests"),
 }
 
 # Names that a tool or a format prescribes, and folders of data, may repeat.
