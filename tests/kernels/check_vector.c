@@ -135,6 +135,37 @@ void check_rmsnorm(struct check *c)
         }
 }
 
+void check_layernorm(struct check *c)
+{
+    for (int s = 1; s < N_SIZES; s++)
+        for (int in_place = 0; in_place < 2; in_place++) {
+            const int64_t n = sizes[s];
+            const float eps = 1e-5f, shift = check_float(c, -3, 3);
+            CHECK_CASE(c, "layernorm, n %lld, in place %d, shift %g", (long long)n, in_place,
+                       (double)shift);
+            float *x = check_floats(c, n), *w = check_floats(c, n), *b = check_floats(c, n);
+            float *kept = guard_take((size_t)n * sizeof *kept);
+            double sum = 0, square = 0, top = 0;
+            for (int64_t i = 0; i < n; i++) {
+                kept[i] = x[i] += shift;
+                sum += x[i];
+                top = fmax(top, fabs((double)x[i]));
+            }
+            for (int64_t i = 0; i < n; i++)
+                square += pow(kept[i] - sum / (double)n, 2);
+            const double root = sqrt(square / (double)n + (double)eps);
+            float *y = in_place ? x : guard_take((size_t)n * sizeof *y);
+            c->kernels->layernorm(x, w, b, n, eps, y);
+            for (int64_t i = 0; i < n && root >= 0x1p-10 * top; i++) {
+                double exact = w[i] * (kept[i] - sum / (double)n) / root + b[i];
+                double bound = ((double)n + 16) * fabs((double)w[i]) * top / root;
+                check_near(c, i, y[i], exact, CHECK_U * (bound + 2 * fabs((double)b[i])));
+            }
+            guard_check(c->what);
+            guard_release();
+        }
+}
+
 void check_rope(struct check *c)
 {
     static const int dims[] = {2, 4, 6, 14, 16, 18, 32, 34, 62, 64, 66, 96, 128, 256};
@@ -176,6 +207,27 @@ void check_swiglu(struct check *c)
             for (int64_t i = 0; i < n; i++) {
                 double exact = kept[i] / (1 + exp(-(double)kept[i])) * up[i];
                 check_near(c, i, y[i], exact, 16 * CHECK_U * fabs(exact) + 0x1p-120);
+            }
+            guard_check(c->what);
+            guard_release();
+        }
+}
+
+void check_gelu(struct check *c)
+{
+    static const float extreme[] = {0, -0.0f, -5, -9, -14, -100, 100, 1e4f, -1e4f, 1e30f, 1e-30f};
+    for (int s = 0; s < N_SIZES; s++)
+        for (int in_place = 0; in_place < 2; in_place++) {
+            int64_t n = sizes[s];
+            CHECK_CASE(c, "gelu, n %lld, in place %d", (long long)n, in_place);
+            float *x = check_floats(c, n), *kept = check_floats(c, n);
+            for (int64_t i = 0; i < n; i++)
+                kept[i] = x[i] = check_int(c, 0, 5) == 0 ? CHECK_PICK(c, extreme) : x[i] * 3;
+            float *y = in_place ? x : guard_take((size_t)n * sizeof *y);
+            c->kernels->gelu(x, n, y);
+            for (int64_t i = 0; i < n; i++) {
+                double exact = kept[i] * erfc(-kept[i] / sqrt(2)) / 2;
+                check_near(c, i, y[i], exact, 0x1p-21 * fabs((double)kept[i]));
             }
             guard_check(c->what);
             guard_release();

@@ -13,6 +13,20 @@ void ct_rmsnorm_scalar(const float *x, const float *w, int64_t n, float eps, flo
         y[i] = (float)(x[i] * factor * w[i]);
 }
 
+void ct_layernorm_scalar(const float *x, const float *w, const float *b, int64_t n, float eps,
+                         float *y)
+{
+    double sum = 0, square = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i];
+    const double mean = sum / (double)(n > 0 ? n : 1);
+    for (int64_t i = 0; i < n; i++)
+        square += (x[i] - mean) * (x[i] - mean);
+    const double factor = 1 / sqrt(square / (double)(n > 0 ? n : 1) + eps);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (float)((x[i] - mean) * factor * w[i] + b[i]);
+}
+
 void ct_rope_scalar(float *x, int n_heads, int head_dim, const float *cos, const float *sin)
 {
     int half = head_dim / 2;
@@ -29,6 +43,12 @@ void ct_swiglu_scalar(const float *gate, const float *up, int64_t n, float *y)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = (float)(gate[i] / (1 + exp(-(double)gate[i])) * up[i]);
+}
+
+void ct_gelu_scalar(const float *x, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (float)(x[i] * (1 + erf(x[i] / sqrt(2))) / 2);
 }
 
 void ct_softmax_scalar(float *x, int64_t n)
