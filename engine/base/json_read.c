@@ -31,7 +31,8 @@ static enum ct_status check_limits(const char *text, size_t n_bytes, struct ct_e
     return CT_OK;
 }
 
-enum ct_status ct_json_read(const char *text, size_t n_bytes, json_t **out, struct ct_error *err)
+static enum ct_status read_value(const char *text, size_t n_bytes, json_type type, json_t **out,
+                                 struct ct_error *err)
 {
     json_error_t problem;
     *out = NULL;
@@ -45,10 +46,22 @@ enum ct_status ct_json_read(const char *text, size_t n_bytes, json_t **out, stru
     if (status != CT_OK)
         return ct_error_set(err, CT_FORMAT, "line %d, column %d: %s", problem.line, problem.column,
                             problem.text);
-    if (!json_is_object(root)) {
+    if (json_typeof(root) != type) {
         json_decref(root);
-        return ct_error_set(err, CT_FORMAT, "JSON is not an object");
+        return ct_error_set(err, CT_FORMAT, "JSON is not %s",
+                            type == JSON_OBJECT ? "an object" : "a list");
     }
     *out = root;
     return CT_OK;
+}
+
+enum ct_status ct_json_read(const char *text, size_t n_bytes, json_t **out, struct ct_error *err)
+{
+    return read_value(text, n_bytes, JSON_OBJECT, out, err);
+}
+
+enum ct_status ct_json_read_list(const char *text, size_t n_bytes, json_t **out,
+                                 struct ct_error *err)
+{
+    return read_value(text, n_bytes, JSON_ARRAY, out, err);
 }

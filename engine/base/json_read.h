@@ -16,4 +16,8 @@ enum { CT_JSON_DEPTH = 64, CT_JSON_VALUES = 1 << 21 };
 CT_MUST_CHECK enum ct_status ct_json_read(const char *text, size_t n_bytes, json_t **out,
                                           struct ct_error *err);
 
+/* The same for a list. */
+CT_MUST_CHECK enum ct_status ct_json_read_list(const char *text, size_t n_bytes, json_t **out,
+                                               struct ct_error *err);
+
 #endif

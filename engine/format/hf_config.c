@@ -20,6 +20,11 @@ struct range {
     int64_t value, low, high;
 };
 
+static const char *eps_key(const struct ct_hparams *h)
+{
+    return h->is_encoder ? "layer_norm_eps" : "rms_norm_eps";
+}
+
 static enum ct_status check_hparams(const struct ct_hparams *h, struct ct_error *err)
 {
     const struct range ranges[] = {
@@ -32,6 +37,7 @@ static enum ct_status check_hparams(const struct ct_hparams *h, struct ct_error 
         {"vocab_size", h->n_vocab, 1, 1 << 20},
         {"max_position_embeddings", h->context_tok, 1, 1 << 24},
         {"bos_token_id", h->bos_id, -1, (int64_t)h->n_vocab - 1},
+        {"type_vocab_size", h->n_types, 1, 64},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
         if (ranges[i].value < ranges[i].low || ranges[i].value > ranges[i].high)
@@ -45,7 +51,7 @@ static enum ct_status check_hparams(const struct ct_hparams *h, struct ct_error 
     if (!(h->rope_theta >= 1 && h->rope_theta <= 1e12))
         return ct_error_set(err, CT_FORMAT, "rope_theta is %g, expected 1..1e12", h->rope_theta);
     if (!(h->norm_eps > 0 && h->norm_eps <= 1))
-        return ct_error_set(err, CT_FORMAT, "rms_norm_eps is %g, expected above 0 and at most 1",
+        return ct_error_set(err, CT_FORMAT, "%s is %g, expected above 0 and at most 1", eps_key(h),
                             h->norm_eps);
     return CT_OK;
 }
@@ -184,7 +190,8 @@ static enum ct_status gguf_eos(const struct ct_gguf *gguf, struct ct_hparams *h,
 enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hparams *out,
                                       struct ct_error *err)
 {
-    struct ct_hparams h = {.rope_theta = 10000.0, .bos_id = -1, .sampling = CT_SAMPLING_DEFAULTS};
+    struct ct_hparams h = {
+        .rope_theta = 10000.0, .bos_id = -1, .n_types = 1, .sampling = CT_SAMPLING_DEFAULTS};
     enum ct_status status =
         ct_metadata_text(gguf, "general.architecture", h.family, sizeof h.family);
     if (status != CT_OK)
@@ -218,9 +225,11 @@ enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hpar
 /* ---- config.json ---- */
 
 /* Whatever would change the arithmetic in a way that is not built here. */
-static enum ct_status json_unsupported(const json_t *config, struct ct_error *err)
+static enum ct_status json_unsupported(const json_t *config, const struct ct_hparams *h,
+                                       struct ct_error *err)
 {
-    static const char *const must_be_false[] = {"attention_bias", "mlp_bias", "use_sliding_window"};
+    static const char *const must_be_false[] = {"attention_bias", "mlp_bias", "use_sliding_window",
+                                                "is_decoder"};
     for (size_t i = 0; i < sizeof must_be_false / sizeof must_be_false[0]; i++) {
         const json_t *value = ct_config_key(config, must_be_false[i]);
         if (value != NULL && !json_is_false(value))
@@ -229,9 +238,16 @@ static enum ct_status json_unsupported(const json_t *config, struct ct_error *er
     const json_t *scaling = ct_config_key(config, "rope_scaling");
     if (scaling != NULL)
         return ct_config_unexpected("rope_scaling", scaling, "null", CT_UNSUPPORTED, err);
-    const json_t *act = ct_config_key(config, "hidden_act");
-    if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
-        return ct_config_unexpected("hidden_act", act, "\"silu\"", CT_UNSUPPORTED, err);
+    const struct {
+        const char *key, *value;
+    } names[] = {{"hidden_act", h->is_encoder ? "gelu" : "silu"},
+                 {"position_embedding_type", "absolute"}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const json_t *value = ct_config_key(config, names[i].key);
+        if (value != NULL &&
+            (!json_is_string(value) || strcmp(json_string_value(value), names[i].value) != 0))
+            return ct_config_unexpected(names[i].key, value, names[i].value, CT_UNSUPPORTED, err);
+    }
     const json_t *partial = ct_config_key(config, "partial_rotary_factor");
     if (partial != NULL && json_number_value(partial) != 1.0)
         return ct_config_unexpected("partial_rotary_factor", partial, "1", CT_UNSUPPORTED, err);
@@ -310,6 +326,9 @@ static enum ct_status read_config(const json_t *config, struct ct_hparams *h, st
     if (!json_is_string(family) || json_string_length(family) >= sizeof h->family)
         return ct_config_unexpected("model_type", family, "a short string", CT_FORMAT, err);
     snprintf(h->family, sizeof h->family, "%s", json_string_value(family));
+    h->is_encoder = strcmp(h->family, "bert") == 0;
+    if (h->is_encoder)
+        h->norm_eps = 1e-12; /* BertConfig's own */
     const char *name = json_string_value(ct_config_key(config, "_name_or_path"));
     copy_name(h, name != NULL ? name : "", name != NULL ? strlen(name) : 0);
     if (tied != NULL && !json_is_boolean(tied))
@@ -319,11 +338,13 @@ static enum ct_status read_config(const json_t *config, struct ct_hparams *h, st
     if (status == CT_OK)
         status = json_rope(config, h, err);
     if (status == CT_OK)
-        status = ct_config_double(config, "rms_norm_eps", &h->norm_eps, err);
+        status = ct_config_int(config, "type_vocab_size", true, &h->n_types, err);
+    if (status == CT_OK)
+        status = ct_config_double(config, eps_key(h), &h->norm_eps, err);
     if (status == CT_OK)
         status = json_quantization(config, h, err);
     if (status == CT_OK)
-        status = json_unsupported(config, err);
+        status = json_unsupported(config, h, err);
     if (status == CT_OK)
         status = check_hparams(h, err);
     return status == CT_OK ? ct_generation_read_eos(config, h, err) : status;
@@ -332,8 +353,11 @@ static enum ct_status read_config(const json_t *config, struct ct_hparams *h, st
 enum ct_status ct_hf_config_read(const json_t *config, struct ct_hparams *out, struct ct_error *err)
 {
     /* Where config.json leaves them out, transformers' LlamaConfig has these. */
-    struct ct_hparams h = {
-        .rope_theta = 10000.0, .norm_eps = 1e-6, .bos_id = -1, .sampling = CT_SAMPLING_DEFAULTS};
+    struct ct_hparams h = {.rope_theta = 10000.0,
+                           .norm_eps = 1e-6,
+                           .bos_id = -1,
+                           .n_types = 1,
+                           .sampling = CT_SAMPLING_DEFAULTS};
     enum ct_status status = read_config(config, &h, err);
     if (status == CT_OK)
         *out = h;

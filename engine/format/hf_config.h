@@ -28,6 +28,14 @@ struct ct_hparams {
     double rope_theta;
     double norm_eps;
     bool has_tied_embeddings;
+    /* Of an encoder: every token sees all others, and a sequence gives one vector; norm_eps is that of
+     * LayerNorm, rope_theta has no meaning. */
+    bool is_encoder;
+    int n_types; /* token types, 1..64 */
+    struct ct_pooling {
+        enum ct_pooling_mode { CT_POOLING_MEAN, CT_POOLING_CLS } mode;
+        bool is_unit; /* the vector is divided by its length */
+    } pooling;
     int bos_id; /* -1: none */
     int eos_ids[CT_MAX_EOS];
     int n_eos;
@@ -47,8 +55,8 @@ struct ct_hparams {
 };
 
 /* Reads config.json's text. Unknown keys are ignored, except those that change the arithmetic in a
- * way not built here (rope_scaling, attention_bias, mlp_bias or use_sliding_window true, another
- * hidden_act, another quant_method): CT_UNSUPPORTED naming the key and its value. CT_FORMAT names
+ * way not built here (rope_scaling, attention_bias, mlp_bias, use_sliding_window or is_decoder true,
+ * another hidden_act, position_embedding_type or quant_method): CT_UNSUPPORTED naming the key and its value. CT_FORMAT names
  * the key, the limit and the value found. */
 CT_MUST_CHECK enum ct_status ct_hf_config_parse(const char *text, size_t n_bytes,
                                                 struct ct_hparams *out, struct ct_error *err);

@@ -5,6 +5,7 @@
 #include "engine/format/generation_config.h"
 #include "engine/format/mapping.h"
 #include "engine/format/model_file_internal.h"
+#include "engine/format/pooling.h"
 #include "engine/format/safetensors.h"
 
 #include <limits.h>
@@ -299,7 +300,10 @@ enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *er
         ct_error_prefix(err, "%s/config.json", file->path);
         goto out;
     }
-    status = read_generation(file, err);
+    if (file->hparams.is_encoder)
+        status = ct_pooling_read(file->path, config, &file->hparams, err);
+    if (status == CT_OK)
+        status = read_generation(file, err);
     if (status == CT_OK)
         status = open_safetensors(file, err);
     if (status != CT_OK)

@@ -183,6 +183,33 @@ static void test_qwen2(void **state)
     free(written);
 }
 
+/* config.json of all-MiniLM-L6-v2. */
+static void test_bert(void **state)
+{
+    (void)state;
+#define BERT(act, embedding)                                                                       \
+    "{\"model_type\":\"bert\",\"hidden_size\":384,\"intermediate_size\":1536,"                     \
+    "\"num_attention_heads\":12,\"num_hidden_layers\":6,\"max_position_embeddings\":512,"          \
+    "\"vocab_size\":30522,\"type_vocab_size\":2,\"layer_norm_eps\":1e-7,\"hidden_act\":\"" act     \
+    "\",\"position_embedding_type\":\"" embedding "\"}"
+    static const char minilm[] = BERT("gelu", "absolute");
+    struct ct_hparams h;
+    struct ct_error err;
+    assert_int_equal(ct_hf_config_parse(minilm, strlen(minilm), &h, &err), CT_OK);
+    assert_true(h.is_encoder);
+    assert_int_equal(h.n_types, 2);
+    assert_int_equal(h.head_dim, 32);
+    assert_int_equal(h.pooling.mode, CT_POOLING_MEAN);
+    assert_true(h.norm_eps == 1e-7);
+    static const char *const others[][2] = {{BERT("silu", "absolute"), "hidden_act"},
+                                            {BERT("gelu", "relative_key"), "position_embedding"}};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ct_hf_config_parse(others[i][0], strlen(others[i][0]), &h, &err),
+                         CT_UNSUPPORTED);
+        assert_non_null(strstr(err.message, others[i][1]));
+    }
+}
+
 static void test_text_that_is_no_config(void **state)
 {
     (void)state;
@@ -331,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_numbers_have_ranges),
         cmocka_unit_test(test_other_arithmetic_is_refused),
         cmocka_unit_test(test_qwen2),
+        cmocka_unit_test(test_bert),
         cmocka_unit_test(test_text_that_is_no_config),
         cmocka_unit_test(test_written_config_is_read_back),
         cmocka_unit_test(test_gguf_metadata_is_read),
