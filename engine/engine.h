@@ -56,6 +56,8 @@ struct ct_engine_info {
     const char *family;        /* "llama" */
     const char *backend;       /* "cpu-avx2" and so on */
     const char *energy_source; /* "rapl" or "estimate:<platform>" */
+    bool is_encoder; /* each sequence goes through one step whole, and gives one vector for logits */
+    int n_outputs;   /* floats in a row of logits: n_vocab, or an encoder's vector */
     int n_vocab;
     int bos_id;      /* the token the model wants in front of a text, or -1 */
     int context_tok; /* limit of a session: prompt and answer together */
@@ -132,8 +134,9 @@ struct ct_slice {
     struct ct_session *session;
     const int32_t *tokens; /* [n_tokens], each within the vocabulary */
     int n_tokens;          /* >= 1; the session's tokens stay within what it was opened for */
-    int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more */
-    const float *logits; /* out: [n_logits] rows of n_vocab, valid until the next step; NULL when 0
+    int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more; of an
+                            * encoder 1, for the sequence, or 0 */
+    const float *logits; /* out: [n_logits] rows of n_outputs, valid until the next step; NULL when 0
      */
     int64_t ld_logits;   /* out: floats from one row of logits to the next */
     struct ct_cost cost; /* out: this slice's share of the step */

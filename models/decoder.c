@@ -9,7 +9,7 @@ static void norm(struct ct_graph *g, int in, int out, int weight)
 
 struct ct_decoder ct_decoder_begin(const struct ct_hparams *p, struct ct_graph *g)
 {
-    g->n_layers = p->n_layers;
+    g->n_kv_layers = p->n_layers;
     g->norm_eps = p->norm_eps;
     g->heads = (struct ct_heads){p->n_heads, p->n_kv_heads, p->head_dim, p->rope_theta};
     struct ct_decoder d = {

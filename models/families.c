@@ -5,6 +5,7 @@
 #include <string.h>
 
 const struct ct_family *const ct_families[] = {
+    &ct_family_bert,
     &ct_family_llama,
     &ct_family_qwen2,
     NULL,
@@ -23,7 +24,9 @@ const struct ct_family *ct_family_find(const char *name)
 const struct ct_gguf_names *ct_family_gguf_names(void)
 {
     static struct ct_gguf_names tables[N_FAMILIES + 1];
+    int n = 0;
     for (int i = 0; i < N_FAMILIES; i++)
-        tables[i] = (struct ct_gguf_names){ct_families[i]->name, ct_families[i]->names};
+        if (ct_families[i]->names != NULL)
+            tables[n++] = (struct ct_gguf_names){ct_families[i]->name, ct_families[i]->names};
     return tables;
 }

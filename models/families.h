@@ -4,6 +4,7 @@
 
 #include "engine/graph/family.h"
 
+extern const struct ct_family ct_family_bert;
 extern const struct ct_family ct_family_llama;
 extern const struct ct_family ct_family_qwen2;
 

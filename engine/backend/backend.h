@@ -21,21 +21,22 @@ struct ct_matrix {
     size_t n_bytes;                /* as stored */
 };
 
-/* Tokens in a page of keys and values. */
-enum { CT_PAGE_TOK = 64 };
+/* Tokens in a page of keys and values; and the longest sequence of an encoder. */
+enum { CT_PAGE_TOK = 64, CT_ENCODER_TOK = 16384 };
 
 /* The rows of one step. */
 struct ct_batch {
     int n_rows;
     const int32_t *tokens;    /* [n_rows] */
     const int32_t *positions; /* [n_rows]: place in the row's session */
+    const int32_t *lengths;   /* [n_rows]: rows of the session after the step */
     /* [n_rows] -> the session's pages; page p holds its positions [p * CT_PAGE_TOK, ...). */
     uint16_t *const *const *pages;
     int n_logits;
-    const int32_t *logit_rows; /* [n_logits]: rows, ascending */
+    const int32_t *logit_rows; /* [n_logits]: rows, ascending; of an encoder, sequences' first */
 };
 
-/* A page holds all layers: [n_layers][n_kv_heads]{ k [D, CT_PAGE_TOK], v [CT_PAGE_TOK, D] } in f16; or
+/* A page holds all layers: [n_kv_layers][n_kv_heads]{ k [D, CT_PAGE_TOK], v [CT_PAGE_TOK, D] } in f16; or
  * in int8, where k and v each are followed by their scales, f16 [CT_PAGE_TOK]. Elements are of 16
  * bits. This is how many a k or a v takes. */
 static inline size_t ct_page_part_elements(const struct ct_heads *heads, bool is_i8)
@@ -45,7 +46,7 @@ static inline size_t ct_page_part_elements(const struct ct_heads *heads, bool is
 
 static inline size_t ct_page_elements(const struct ct_graph *graph, bool is_i8)
 {
-    return (size_t)graph->n_layers * (size_t)graph->heads.n_kv_heads * 2 *
+    return (size_t)graph->n_kv_layers * (size_t)graph->heads.n_kv_heads * 2 *
            ct_page_part_elements(&graph->heads, is_i8);
 }
 
@@ -61,9 +62,9 @@ struct ct_backend_ops {
     void (*run)(struct ct_backend *backend, const struct ct_batch *batch, int begin, int end);
     /* A value's place: row stride *ld floats. What is there lives as long as plan.c says. */
     float *(*value)(const struct ct_backend *backend, int value, int64_t *ld);
-    /* Counts of one row at a position: its multiply-accumulates, activations and own KV, with the
+    /* Counts of one row that sees n_keys: its multiply-accumulates, activations and own KV, with the
      * vocabulary's matrix where its logits are wanted. ns and pj stay 0. */
-    void (*row_cost)(const struct ct_backend *backend, int position, bool has_logits,
+    void (*row_cost)(const struct ct_backend *backend, int n_keys, bool has_logits,
                      struct ct_cost *cost);
     /* Weight bytes that a step reads once, whatever its rows. */
     uint64_t (*step_bytes)(const struct ct_backend *backend, bool has_logits);

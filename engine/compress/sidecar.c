@@ -5,6 +5,7 @@
 #include "engine/format/generation_config.h"
 #include "engine/format/gguf.h"
 #include "engine/format/mapping.h"
+#include "engine/format/pooling.h"
 #include "engine/tokenizer/bpe.h"
 
 #include <stdbool.h>
@@ -14,10 +15,15 @@
 
 /* Files of a directory that say how text becomes tokens, and how to draw them; each is copied where
  * it is there. */
-static const char *const tokenizer_files[] = {"tokenizer.json",      "tokenizer_config.json",
-                                              "chat_template.jinja", "special_tokens_map.json",
-                                              "added_tokens.json",   "vocab.json",
-                                              "merges.txt",          "generation_config.json"};
+static const char *const tokenizer_files[] = {"tokenizer.json",
+                                              "tokenizer_config.json",
+                                              "chat_template.jinja",
+                                              "special_tokens_map.json",
+                                              "added_tokens.json",
+                                              "vocab.json",
+                                              "merges.txt",
+                                              "vocab.txt",
+                                              "generation_config.json"};
 
 static enum ct_status write_text(const struct ct_model_dir *dir, const char *name, char *text,
                                  struct ct_error *err)
@@ -52,7 +58,9 @@ enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
         if (status != CT_OK)
             return status;
         /* Shared, as json_deep_copy leaves out what it has no memory for. */
-        if (json_object_set(config, "quantization_config", quantization) == 0)
+        const struct ct_hparams *hparams = ct_model_file_hparams(model);
+        if (json_object_set(config, "quantization_config", quantization) == 0 &&
+            (!hparams->is_encoder || ct_pooling_write(hparams, config) == CT_OK))
             text = ct_json_dump(config, JSON_INDENT(2));
         json_decref(config);
     }

@@ -10,7 +10,7 @@ struct ct_graph;
 
 struct ct_family {
     const char *name; /* Hugging Face model_type, and GGUF's general.architecture */
-    const struct ct_name_map *names;
+    const struct ct_name_map *names; /* NULL: not read from GGUF files */
     /* Adds the family's nodes to an empty graph. CT_UNSUPPORTED, CT_MEMORY. */
     enum ct_status (*build)(const struct ct_hparams *hparams, struct ct_graph *graph,
                             struct ct_error *err);

@@ -96,6 +96,14 @@ static bool fits(const struct ct_graph *graph, const struct ct_node *node)
     switch (node->op) {
     case CT_OP_EMBED:
         return in == NULL && graph->slots[node->weights[0]].k == out->width;
+    case CT_OP_PLACE:
+        return node->in == node->out && node->n_weights == 2 &&
+               graph->slots[node->weights[0]].k == in->width &&
+               graph->slots[node->weights[1]].k == in->width;
+    case CT_OP_LAYERNORM:
+        return in->width == out->width && node->n_weights == 2 &&
+               graph->slots[node->weights[0]].k == in->width &&
+               graph->slots[node->weights[1]].k == in->width;
     case CT_OP_RMSNORM:
         return in->width == out->width && graph->slots[node->weights[0]].k == in->width;
     case CT_OP_LINEAR:
@@ -104,9 +112,14 @@ static bool fits(const struct ct_graph *graph, const struct ct_node *node)
         return node->in == node->out && in->width == qkv;
     case CT_OP_ATTEND:
         return in->width == qkv && out->width == (int64_t)heads->n_heads * heads->head_dim &&
-               node->layer < graph->n_layers;
+               node->layer < graph->n_kv_layers;
     case CT_OP_SWIGLU:
         return in->width == 2 * out->width;
+    case CT_OP_GELU:
+        return in->width == out->width;
+    case CT_OP_UNIT:
+        return node->in == node->out;
+    case CT_OP_MEAN:
     case CT_OP_SELECT:
         return in->width == out->width && in->rows == CT_ROWS_TOKENS && out->rows == CT_ROWS_LOGITS;
     case CT_N_OPS:

@@ -56,7 +56,7 @@ struct ct_heads {
     int n_heads;
     int n_kv_heads;
     int head_dim;
-    double rope_theta;
+    double rope_theta; /* 0: no ROTATE */
 };
 
 struct ct_graph {
@@ -66,7 +66,10 @@ struct ct_graph {
     int n_slots;
     struct ct_node *nodes;
     int n_nodes;
-    int n_layers;
+    int n_kv_layers; /* whose keys and values a session keeps */
+    /* Every row of a sequence sees all of them, and no later step adds to it: an encoder. One layer's
+     * keys and values are kept at a time. */
+    bool is_encoder;
     double norm_eps;
     struct ct_heads heads;
     int64_t arena_floats;  /* planned */

@@ -42,6 +42,11 @@ static void fill_info(struct ct_engine *engine, const struct ct_engine_options *
     info->context_tok = is_shorter ? options->context_tok : hparams->context_tok;
     info->max_sessions = options->max_sessions > 0 ? options->max_sessions : DEFAULT_SESSIONS;
     info->max_step_tok = options->max_step_tok > 0 ? options->max_step_tok : DEFAULT_STEP_TOK;
+    info->is_encoder = hparams->is_encoder;
+    if (info->is_encoder && options->max_step_tok == 0 && info->context_tok > info->max_step_tok)
+        info->max_step_tok = info->context_tok;
+    if (info->is_encoder && info->context_tok > info->max_step_tok) /* a step takes it whole */
+        info->context_tok = info->max_step_tok;
     info->max_step_logits =
         options->max_step_logits > 0 ? options->max_step_logits : info->max_sessions;
     info->n_threads = options->n_threads > 0 ? options->n_threads : ct_processors();
@@ -65,6 +70,8 @@ static enum ct_status build_graph(struct ct_engine *engine, struct ct_error *err
     enum ct_status status = family->build(hparams, &engine->graph, err);
     if (status != CT_OK)
         return status;
+    const struct ct_node *last = &engine->graph.nodes[engine->graph.n_nodes - 1];
+    engine->info.n_outputs = (int)engine->graph.values[last->out].width;
     if (ct_graph_plan(&engine->graph, engine->info.max_step_tok, engine->info.max_step_logits) !=
         CT_OK)
         return ct_error_set(err, CT_MEMORY, "no memory for the plan");
@@ -124,9 +131,9 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
     info->n_kv_bytes_tok = page_bytes / CT_PAGE_TOK;
     info->page_tok = CT_PAGE_TOK;
     info->n_kv_pages = (int)n_pages;
-    info->has_prefix_cache = options->has_prefix_cache;
+    info->has_prefix_cache = options->has_prefix_cache && !info->is_encoder;
     if (ct_kv_init(&engine->kv, (int32_t)n_pages, page_elements, CT_PAGE_TOK,
-                   options->has_prefix_cache) != CT_OK)
+                   info->has_prefix_cache) != CT_OK)
         return ct_error_set(err, CT_MEMORY, "no memory for %lld pages of keys and values",
                             (long long)n_pages);
     engine->sessions = calloc((size_t)info->max_sessions, sizeof *engine->sessions);
@@ -134,14 +141,15 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
     engine->session_pages = calloc((size_t)most, sizeof *engine->session_pages);
     engine->tokens = calloc((size_t)info->max_step_tok, sizeof *engine->tokens);
     engine->positions = calloc((size_t)info->max_step_tok, sizeof *engine->positions);
+    engine->lengths = calloc((size_t)info->max_step_tok, sizeof *engine->lengths);
     engine->logit_rows = calloc((size_t)info->max_step_logits, sizeof *engine->logit_rows);
     engine->row_pages = calloc((size_t)info->max_step_tok, sizeof *engine->row_pages);
     engine->sampling = calloc(2 * (size_t)info->n_vocab, sizeof *engine->sampling);
     engine->sampling_ids = calloc((size_t)info->n_vocab, sizeof *engine->sampling_ids);
     if (engine->sessions == NULL || engine->session_page_ids == NULL ||
         engine->session_pages == NULL || engine->tokens == NULL || engine->positions == NULL ||
-        engine->logit_rows == NULL || engine->row_pages == NULL || engine->sampling == NULL ||
-        engine->sampling_ids == NULL)
+        engine->lengths == NULL || engine->logit_rows == NULL || engine->row_pages == NULL ||
+        engine->sampling == NULL || engine->sampling_ids == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for %d sessions", info->max_sessions);
     for (int i = 0; i < info->max_sessions; i++)
         engine->sessions[i] =
@@ -218,6 +226,7 @@ void ct_engine_close(struct ct_engine *engine)
     free(engine->session_pages);
     free(engine->tokens);
     free(engine->positions);
+    free(engine->lengths);
     free(engine->logit_rows);
     free(engine->row_pages);
     free(engine->sampling);

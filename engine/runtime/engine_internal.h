@@ -36,7 +36,7 @@ struct ct_engine {
     int32_t *session_page_ids;   /* [max_sessions, pages of the context] */
     uint16_t **session_pages;    /* the same */
     /* The step's rows: [max_step_tok], [max_step_logits]. */
-    int32_t *tokens, *positions, *logit_rows;
+    int32_t *tokens, *positions, *lengths, *logit_rows;
     uint16_t *const **row_pages;
     float *sampling;       /* [2 n_vocab]: scratch of ct_sampler_next */
     int32_t *sampling_ids; /* [n_vocab] */

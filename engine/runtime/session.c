@@ -126,6 +126,9 @@ static enum ct_status check_slice(const struct ct_engine *engine, const struct c
     if (slice->n_tokens < 1 || slice->n_logits < 0 || slice->n_logits > slice->n_tokens)
         return ct_error_set(err, CT_INVALID, "slice %d: %d tokens and %d logits", i,
                             slice->n_tokens, slice->n_logits);
+    if (engine->graph.is_encoder && (s->n_tok > 0 || slice->n_logits > 1))
+        return ct_error_set(err, CT_INVALID,
+                            "slice %d: an encoder takes a sequence whole, and gives one row", i);
     if (slice->n_tokens > s->capacity_tok - s->n_tok)
         return ct_error_set(err, CT_INVALID, "slice %d: %d tokens after %d, the session holds %d",
                             i, slice->n_tokens, s->n_tok, s->capacity_tok);
@@ -166,16 +169,19 @@ static struct ct_batch fill_batch(struct ct_engine *engine, const struct ct_slic
     struct ct_batch batch = {
         .tokens = engine->tokens,
         .positions = engine->positions,
+        .lengths = engine->lengths,
         .pages = engine->row_pages,
         .logit_rows = engine->logit_rows,
     };
     for (int i = 0; i < n; i++) {
         const struct ct_slice *slice = &slices[i];
+        const int first = engine->graph.is_encoder ? 0 : slice->n_tokens - slice->n_logits;
         for (int t = 0; t < slice->n_tokens; t++) {
-            if (t >= slice->n_tokens - slice->n_logits)
+            if (t >= first && t < first + slice->n_logits)
                 engine->logit_rows[batch.n_logits++] = batch.n_rows;
             engine->tokens[batch.n_rows] = slice->tokens[t];
             engine->positions[batch.n_rows] = slice->session->n_tok + t;
+            engine->lengths[batch.n_rows] = slice->session->n_tok + slice->n_tokens;
             engine->row_pages[batch.n_rows++] = slice->session->pages;
         }
     }
@@ -190,8 +196,9 @@ static struct ct_cost count_slice(const struct ct_engine *engine, const struct c
     struct ct_cost sum = {0};
     for (int t = 0; t < slice->n_tokens; t++) {
         struct ct_cost row;
-        backend->ops->row_cost(backend, slice->session->n_tok + t,
-                               t >= slice->n_tokens - slice->n_logits, &row);
+        const int n_keys =
+            engine->graph.is_encoder ? slice->n_tokens : slice->session->n_tok + t + 1;
+        backend->ops->row_cost(backend, n_keys, t >= slice->n_tokens - slice->n_logits, &row);
         ct_cost_add(&sum, &row);
     }
     sum.bytes_dram += weight_bytes * (uint64_t)slice->n_tokens / (uint64_t)n_rows;

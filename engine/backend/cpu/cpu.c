@@ -32,6 +32,8 @@ static bool is_few(const struct ct_cpu *cpu)
 /* The rotary angles of this worker's rows. */
 static void find_angles(struct ct_cpu *cpu, int worker, int n_workers)
 {
+    if (cpu->graph->heads.rope_theta <= 0)
+        return;
     const int half = cpu->graph->heads.head_dim / 2;
     int64_t begin, end;
     ct_pool_share(cpu->batch->n_rows, 1, worker, n_workers, &begin, &end);
@@ -78,7 +80,7 @@ static float *cpu_value(const struct ct_backend *backend, int value, int64_t *ld
     return cpu->arena + cpu->graph->values[value].offset;
 }
 
-static void cpu_row_cost(const struct ct_backend *backend, int position, bool has_logits,
+static void cpu_row_cost(const struct ct_backend *backend, int n_keys, bool has_logits,
                          struct ct_cost *cost)
 {
     const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
@@ -93,10 +95,10 @@ static void cpu_row_cost(const struct ct_backend *backend, int position, bool ha
         if (node->in >= 0)
             cost->bytes_cache += (uint64_t)g->values[node->in].width * sizeof(float);
         if (node->op == CT_OP_ATTEND) {
-            uint64_t n_keys = (uint64_t)position + 1, D = (uint64_t)g->heads.head_dim;
+            const uint64_t D = (uint64_t)g->heads.head_dim;
             uint64_t key_bytes = cpu->is_kv_i8 ? D + sizeof(uint16_t) : D * sizeof(uint16_t);
-            cost->macs_f32 += 2 * n_keys * D * (uint64_t)g->heads.n_heads;
-            cost->bytes_dram += 2 * n_keys * key_bytes * (uint64_t)g->heads.n_kv_heads;
+            cost->macs_f32 += 2 * (uint64_t)n_keys * D * (uint64_t)g->heads.n_heads;
+            cost->bytes_dram += 2 * (uint64_t)n_keys * key_bytes * (uint64_t)g->heads.n_kv_heads;
         }
         for (int j = 0; node->op == CT_OP_LINEAR && j < node->n_weights; j++) {
             const struct ct_matrix *w = &cpu->matrices[node->weights[j]];
@@ -116,7 +118,8 @@ static uint64_t cpu_step_bytes(const struct ct_backend *backend, bool has_logits
     for (int i = 0; i < cpu->graph->n_nodes; i++) {
         const struct ct_node *node = &cpu->graph->nodes[i];
         bool is_logits = cpu->graph->values[node->out].rows == CT_ROWS_LOGITS;
-        if ((is_logits && !has_logits) || node->op == CT_OP_EMBED)
+        const bool is_looked_up = node->op == CT_OP_EMBED || node->op == CT_OP_PLACE;
+        if ((is_logits && !has_logits) || is_looked_up)
             continue;
         for (int j = 0; j < node->n_weights; j++) {
             n_bytes += cpu->matrices[node->weights[j]].n_bytes;
@@ -211,7 +214,7 @@ static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *
         return false;
     for (int i = 0; i < g->n_nodes; i++)
         cpu->is_fused[i] = ct_cpu_can_fuse(cpu, i);
-    for (int64_t i = 0; i < half; i++)
+    for (int64_t i = 0; i < half && g->heads.rope_theta > 0; i++)
         cpu->inverse_frequency[i] =
             (float)(1 / pow(g->heads.rope_theta, 2.0 * (double)i / g->heads.head_dim));
     return true;

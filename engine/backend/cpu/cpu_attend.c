@@ -4,10 +4,12 @@
  * takes from each span is brought together in their order (the split of "Flash-Decoding", Dao et al.,
  * 2023): so a token's result does not depend on how its prompt was cut or on who does what. In a step of
  * few rows the spans of all rows and heads are dealt out to the workers, which keeps them all busy when a
- * session is long; otherwise a worker takes all spans of a (row, head).
+ * session is long; otherwise a worker takes all spans of a (row, head). In an encoder all rows of a
+ * sequence see the same keys: there as many rows as the kernel takes go through a head's keys together.
  *
  *   cpu->spans: for each (row, KV head) of a step of few rows, or each worker:
- *       [spans]{ out [n_rep, D], peak [n_rep], sum [n_rep] } */
+ *       [spans]{ out [n_rep, D], peak [n_rep], sum [n_rep] }
+ *   of an encoder, for each worker: queries and results of a block, [2, CT_MAX_REP, D] */
 #include "engine/backend/cpu/cpu_ops.h"
 
 #include "engine/base/f16.h"
@@ -38,6 +40,8 @@ static int64_t slot_floats(const struct ct_cpu *cpu)
 
 int64_t ct_cpu_span_floats(const struct ct_cpu *cpu, int n_threads)
 {
+    if (cpu->graph->is_encoder)
+        return (int64_t)n_threads * 2 * CT_MAX_REP * cpu->graph->heads.head_dim;
     const int64_t n_few = (int64_t)CT_CPU_FEW_ROWS * cpu->graph->heads.n_kv_heads;
     return (n_few > n_threads ? n_few : n_threads) * slot_floats(cpu);
 }
@@ -179,19 +183,24 @@ static float *heads_of(const struct ct_cpu *cpu, int value, int64_t t, int kv_he
            (int64_t)kv_head * n_rep_of(cpu) * cpu->graph->heads.head_dim;
 }
 
-/* Any rows: each worker stores its rows' keys, and takes (row, head) pairs in turn, as later rows have
- * more keys. */
+/* Every worker stores its rows' keys and values. */
+static void store_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    int64_t begin, end;
+    ct_cpu_begin_rows(walk, node->in, &begin, &end);
+    for (int64_t t = begin; t < end; t++)
+        for (int h = 0; h < walk->cpu->graph->heads.n_kv_heads; h++)
+            store_kv(walk, node, t, h);
+    ct_cpu_wait(walk);
+}
+
+/* Any rows: the workers take (row, head) pairs in turn, as later rows have more keys. */
 static void attend_by_heads(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     const struct ct_cpu *cpu = walk->cpu;
     const int n_kv_heads = cpu->graph->heads.n_kv_heads;
     float *results = cpu->spans + walk->worker * slot_floats(cpu);
-    int64_t begin, end;
-    ct_cpu_begin_rows(walk, node->in, &begin, &end);
-    for (int64_t t = begin; t < end; t++)
-        for (int h = 0; h < n_kv_heads; h++)
-            store_kv(walk, node, t, h);
-    ct_cpu_wait(walk);
+    store_rows(walk, node);
     for (int64_t i = walk->worker; i < (int64_t)walk->batch->n_rows * n_kv_heads;
          i += walk->n_workers) {
         const int64_t t = i / n_kv_heads, n_spans = count_spans(walk, t);
@@ -255,9 +264,64 @@ static void attend_by_spans(struct ct_cpu_walk *walk, const struct ct_node *node
     }
 }
 
+/* Rows [t, t + n_rows) of one sequence through all keys of a head. */
+static void attend_block(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
+                         int n_rows, int head)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const int D = cpu->graph->heads.head_dim;
+    const int64_t n_keys = walk->batch->lengths[t];
+    const void *k_pages[CT_ENCODER_TOK / CT_PAGE_TOK], *v_pages[CT_ENCODER_TOK / CT_PAGE_TOK];
+    float peak[CT_MAX_REP], sum[CT_MAX_REP];
+    float *q = cpu->spans + walk->worker * 2 * CT_MAX_REP * D, *out = q + CT_MAX_REP * D;
+    const int kv_head = head / n_rep_of(cpu);
+    for (int p = 0; p * CT_PAGE_TOK < n_keys; p++) {
+        const uint16_t *keys = walk->batch->pages[t][p] + head_place(cpu, node, kv_head);
+        k_pages[p] = keys;
+        v_pages[p] = keys + part_elements(cpu);
+    }
+    for (int i = 0; i < n_rows; i++)
+        memcpy(q + i * D, ct_cpu_row(cpu, node->in, t + i) + head * D, (size_t)D * sizeof *q);
+    const struct ct_attention job = {
+        .q = q,
+        .n_rep = n_rows,
+        .head_dim = D,
+        .n_keys = n_keys,
+        .is_i8 = cpu->is_kv_i8,
+        .k_pages = k_pages,
+        .v_pages = v_pages,
+        .scale = 1.0f / sqrtf((float)D),
+        .out = out,
+        .peak = peak,
+        .sum = sum,
+    };
+    cpu->kernels->attention(&job);
+    for (int i = 0; i < n_rows; i++)
+        memcpy(ct_cpu_row(cpu, node->out, t + i) + head * D, out + i * D, (size_t)D * sizeof *out);
+}
+
+/* An encoder: (block of rows, head) pairs are dealt out. */
+static void attend_by_blocks(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const struct ct_batch *batch = walk->batch;
+    const int n_heads = cpu->graph->heads.n_heads;
+    store_rows(walk, node);
+    int64_t item = 0, n_rows;
+    for (int64_t t = 0; t < batch->n_rows; t += n_rows) {
+        n_rows = batch->lengths[t] - batch->positions[t];
+        n_rows = n_rows < CT_MAX_REP ? n_rows : CT_MAX_REP;
+        for (int h = 0; h < n_heads; h++, item++)
+            if (item % walk->n_workers == walk->worker)
+                attend_block(walk, node, t, (int)n_rows, h);
+    }
+}
+
 void ct_cpu_attend(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
-    if (walk->is_few && ct_cpu_is_fused_before(walk, node))
+    if (walk->cpu->graph->is_encoder)
+        attend_by_blocks(walk, node);
+    else if (walk->is_few && ct_cpu_is_fused_before(walk, node))
         attend_by_spans(walk, node);
     else
         attend_by_heads(walk, node);

@@ -61,8 +61,13 @@ void ct_cpu_begin_rows(struct ct_cpu_walk *walk, int value, int64_t *begin, int6
     ct_pool_share(ct_cpu_n_rows(walk, value), 1, walk->worker, walk->n_workers, begin, end);
 }
 
-static void dense_row(const struct ct_matrix *w, int64_t row, float *out)
+/* Row `row` of a matrix as floats. */
+static void matrix_row(const struct ct_matrix *w, int64_t row, float *out)
 {
+    if (w->kind == CT_MATRIX_CLUSTERED) {
+        ct_clustered_row_f32(&w->clustered, row, out);
+        return;
+    }
     if (w->dense_type == CT_DTYPE_F32) {
         memcpy(out, (const float *)w->dense + row * w->k, (size_t)w->k * sizeof *out);
         return;
@@ -78,25 +83,46 @@ static void embed(struct ct_cpu_walk *walk, const struct ct_node *node)
     const struct ct_matrix *w = &cpu->matrices[node->weights[0]];
     int64_t begin, end;
     ct_cpu_begin_rows(walk, node->out, &begin, &end);
+    for (int64_t t = begin; t < end; t++)
+        matrix_row(w, walk->batch->tokens[t], ct_cpu_row(cpu, node->out, t));
+}
+
+static void place(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    struct ct_cpu *cpu = walk->cpu;
+    const int64_t width = cpu->graph->values[node->out].width;
+    float *row = cpu->own_row + walk->worker * cpu->max_k;
+    int64_t begin, end;
+    ct_cpu_begin_rows(walk, node->out, &begin, &end);
     for (int64_t t = begin; t < end; t++) {
-        if (w->kind == CT_MATRIX_CLUSTERED)
-            ct_clustered_row_f32(&w->clustered, walk->batch->tokens[t],
-                                 ct_cpu_row(cpu, node->out, t));
-        else
-            dense_row(w, walk->batch->tokens[t], ct_cpu_row(cpu, node->out, t));
+        const int64_t rows[] = {walk->batch->positions[t], 0};
+        for (int i = 0; i < 2; i++) {
+            matrix_row(&cpu->matrices[node->weights[i]], rows[i], row);
+            cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
+        }
     }
 }
 
-/* Row t of what an RMSNORM or a SWIGLU makes. */
+/* Row t of what a norm or an activation makes. */
 static void make_row(const struct ct_cpu *cpu, const struct ct_node *node, int64_t t, float *out)
 {
-    const float *in = ct_cpu_row(cpu, node->in, t);
+    const float *in = ct_cpu_row(cpu, node->in, t), eps = (float)cpu->graph->norm_eps;
     const int64_t n = cpu->graph->values[node->out].width;
+    const struct ct_matrix *weights = cpu->matrices;
     if (node->op == CT_OP_RMSNORM)
-        cpu->kernels->rmsnorm(in, cpu->matrices[node->weights[0]].vector, n,
-                              (float)cpu->graph->norm_eps, out);
+        cpu->kernels->rmsnorm(in, weights[node->weights[0]].vector, n, eps, out);
+    else if (node->op == CT_OP_LAYERNORM)
+        cpu->kernels->layernorm(in, weights[node->weights[0]].vector,
+                                weights[node->weights[1]].vector, n, eps, out);
+    else if (node->op == CT_OP_GELU)
+        cpu->kernels->gelu(in, n, out);
     else
         cpu->kernels->swiglu(in, in + n, n, out);
+}
+
+static bool is_made_by_rows(enum ct_op op)
+{
+    return op == CT_OP_RMSNORM || op == CT_OP_LAYERNORM || op == CT_OP_GELU || op == CT_OP_SWIGLU;
 }
 
 static void make_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
@@ -107,16 +133,42 @@ static void make_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
         make_row(walk->cpu, node, t, ct_cpu_row(walk->cpu, node->out, t));
 }
 
+/* SELECT, or MEAN of as many rows as the sequence has. */
 static void select_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     struct ct_cpu *cpu = walk->cpu;
+    const int64_t width = cpu->graph->values[node->out].width;
     int64_t begin, end;
     ct_cpu_wait(walk); /* reads rows of other workers */
     walk->n_ahead = 1;
     ct_pool_share(ct_cpu_n_rows(walk, node->out), 1, walk->worker, walk->n_workers, &begin, &end);
-    for (int64_t t = begin; t < end; t++)
-        memcpy(ct_cpu_row(cpu, node->out, t), ct_cpu_row(cpu, node->in, walk->batch->logit_rows[t]),
-               (size_t)cpu->graph->values[node->out].width * sizeof(float));
+    for (int64_t t = begin; t < end; t++) {
+        float *out = ct_cpu_row(cpu, node->out, t);
+        const int64_t first = walk->batch->logit_rows[t];
+        const int64_t n = node->op == CT_OP_MEAN ? walk->batch->lengths[first] : 1;
+        memcpy(out, ct_cpu_row(cpu, node->in, first), (size_t)width * sizeof *out);
+        for (int64_t i = 1; i < n; i++)
+            cpu->kernels->add(ct_cpu_row(cpu, node->in, first + i), width, out);
+        for (int64_t j = 0; j < width && n > 1; j++)
+            out[j] /= (float)n;
+    }
+}
+
+static void divide_by_length(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    const int64_t width = walk->cpu->graph->values[node->out].width;
+    int64_t begin, end;
+    ct_cpu_begin_rows(walk, node->out, &begin, &end);
+    for (int64_t t = begin; t < end; t++) {
+        float *row = ct_cpu_row(walk->cpu, node->out, t);
+        double square = 0;
+        for (int64_t j = 0; j < width; j++)
+            square += (double)row[j] * row[j];
+        /* As torch's normalize has it, which divides by no less. */
+        const float length = (float)fmax(sqrt(square), 1e-12);
+        for (int64_t j = 0; j < width; j++)
+            row[j] /= length;
+    }
 }
 
 /* ---- matrices ---- */
@@ -154,7 +206,7 @@ bool ct_cpu_can_fuse(const struct ct_cpu *cpu, int i)
         return false;
     if (node->op == CT_OP_ROTATE)
         return next->op == CT_OP_ATTEND;
-    if ((node->op != CT_OP_RMSNORM && node->op != CT_OP_SWIGLU) || next->op != CT_OP_LINEAR ||
+    if (!is_made_by_rows(node->op) || node->in == node->out || next->op != CT_OP_LINEAR ||
         !is_all_int8(cpu, next))
         return false;
     for (int j = i + 2; j < g->n_nodes; j++)
@@ -372,8 +424,13 @@ void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node)
     case CT_OP_EMBED:
         embed(walk, node);
         break;
+    case CT_OP_PLACE:
+        place(walk, node);
+        break;
+    case CT_OP_LAYERNORM:
     case CT_OP_RMSNORM:
     case CT_OP_SWIGLU:
+    case CT_OP_GELU:
         make_rows(walk, node);
         break;
     case CT_OP_LINEAR:
@@ -386,7 +443,11 @@ void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node)
         ct_cpu_attend(walk, node);
         break;
     case CT_OP_SELECT:
+    case CT_OP_MEAN:
         select_rows(walk, node);
+        break;
+    case CT_OP_UNIT:
+        divide_by_length(walk, node);
         break;
     case CT_N_OPS:
         break;

@@ -1,0 +1,160 @@
+/* Sentence encoders against Hugging Face transformers in float32: vectors of the fixture in
+ * tests/support/bert, alone and many in one step. In float mode the engine differs by the order of its
+ * sums and by keys and values kept in f16. */
+#include "tests/support/reference.h"
+
+#include <math.h>
+
+#define FIXTURE CT_TEST_DIR "/support/bert"
+
+static json_t *golden;
+
+static int setup(void **state)
+{
+    (void)state;
+    golden = reference_load("bert_vectors.json");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    json_decref(golden);
+    return 0;
+}
+
+static double cosine(const float *vector, const json_t *expected)
+{
+    double dot = 0, square = 0, expected_square = 0;
+    for (size_t i = 0; i < json_array_size(expected); i++) {
+        double x = json_number_value(json_array_get(expected, i));
+        dot += vector[i] * x;
+        square += (double)vector[i] * vector[i];
+        expected_square += x * x;
+    }
+    return dot / sqrt(square * expected_square);
+}
+
+static struct ct_engine *open_engine(const char *path, enum ct_activations activations)
+{
+    struct ct_engine_options options = {.n_threads = 2, .activations = activations};
+    struct ct_engine *engine = NULL;
+    struct ct_error err = {0};
+    if (ct_engine_open(path, &options, &engine, &err) != CT_OK)
+        fail_msg("%s: %s", path, err.message);
+    return engine;
+}
+
+/* The vector of each case alone; the smallest cosine is at least `least`. */
+static void check_vectors(struct ct_engine *engine, const json_t *cases, double least)
+{
+    static int32_t ids[REFERENCE_MAX_TOK];
+    const size_t width = (size_t)ct_engine_info(engine)->n_outputs;
+    double lowest = 1;
+    size_t i;
+    const json_t *one;
+    assert_true(ct_engine_info(engine)->is_encoder);
+    json_array_foreach(cases, i, one)
+    {
+        const json_t *expected = json_object_get(one, "mean_unit");
+        assert_int_equal(json_array_size(expected), width);
+        const int n = reference_ids(json_object_get(one, "tokens"), ids);
+        struct ct_slice slice = reference_read(engine, ids, n, 0, 1);
+        const double found = cosine(slice.logits, expected);
+        double square = 0;
+        for (size_t j = 0; j < width; j++)
+            square += (double)slice.logits[j] * slice.logits[j];
+        if (!(found >= least) || !(fabs(square - 1) < 1e-5))
+            fail_msg("case %zu, %d tokens: cosine %.8f, expected %.8f; length %.8f", i, n, found,
+                     least, sqrt(square));
+        lowest = fmin(lowest, found);
+        ct_session_close(slice.session);
+    }
+    print_message("lowest cosine %.9f\n", lowest);
+}
+
+static void vectors_equal_the_reference(void **state)
+{
+    (void)state;
+    struct ct_engine *engine = open_engine(FIXTURE, CT_ACTIVATIONS_FLOAT);
+    check_vectors(engine, golden, 0.999999);
+    ct_engine_close(engine);
+}
+
+static void clustered_vectors_are_near(void **state)
+{
+    (void)state;
+    struct ct_engine *engine = open_engine(CT_CLUSTERED_BERT, CT_ACTIVATIONS_INT8);
+    check_vectors(engine, golden, 0.995);
+    ct_engine_close(engine);
+}
+
+/* All cases in one step, in both orders, have the bits that each has alone. */
+static void check_packing(const char *path, enum ct_activations activations)
+{
+    enum { N = 8 };
+    static int32_t ids[N][REFERENCE_MAX_TOK];
+    static float alone[N][REFERENCE_MAX_TOK];
+    struct ct_engine *engine = open_engine(path, activations);
+    const size_t width = (size_t)ct_engine_info(engine)->n_outputs;
+    struct ct_slice slices[N];
+    assert_int_equal(json_array_size(golden), N);
+    for (int i = 0; i < N; i++) {
+        const json_t *tokens = json_object_get(json_array_get(golden, (size_t)i), "tokens");
+        slices[i] = reference_read(engine, ids[i], reference_ids(tokens, ids[i]), 0, 1);
+        memcpy(alone[i], slices[i].logits, width * sizeof(float));
+        ct_session_close(slices[i].session);
+    }
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < N; i++)
+            assert_int_equal(ct_session_open(engine, slices[i].n_tokens, &slices[i].session), CT_OK);
+        reference_step(engine, slices, N);
+        for (int i = 0; i < N; i++) {
+            const int own = turn == 0 ? i : N - 1 - i;
+            assert_memory_equal(slices[i].logits, alone[own], width * sizeof(float));
+            ct_session_close(slices[i].session);
+        }
+        for (int i = 0; i < N / 2; i++) {
+            struct ct_slice one = slices[i];
+            slices[i] = slices[N - 1 - i];
+            slices[N - 1 - i] = one;
+        }
+    }
+    ct_engine_close(engine);
+}
+
+static void packing_changes_no_bit(void **state)
+{
+    (void)state;
+    check_packing(FIXTURE, CT_ACTIVATIONS_FLOAT);
+    check_packing(CT_CLUSTERED_BERT, CT_ACTIVATIONS_INT8);
+}
+
+static void sequences_go_whole(void **state)
+{
+    (void)state;
+    struct ct_engine *engine = open_engine(FIXTURE, CT_ACTIVATIONS_FLOAT);
+    const int32_t ids[2] = {2, 3};
+    struct ct_slice slice = {.tokens = ids, .n_tokens = 2, .n_logits = 2};
+    struct ct_error err = {0};
+    assert_int_equal(ct_session_open(engine, 2, &slice.session), CT_OK);
+    assert_int_equal(ct_engine_step(engine, &slice, 1, &err), CT_INVALID);
+    slice.n_tokens = slice.n_logits = 1;
+    assert_int_equal(ct_engine_step(engine, &slice, 1, &err), CT_OK);
+    assert_int_equal(ct_engine_step(engine, &slice, 1, &err), CT_INVALID);
+    assert_non_null(strstr(err.message, "whole"));
+    ct_session_close(slice.session);
+    assert_int_equal(ct_session_open(engine, 81, &slice.session), CT_CONTEXT);
+    ct_engine_close(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vectors_equal_the_reference),
+        cmocka_unit_test(clustered_vectors_are_near),
+        cmocka_unit_test(packing_changes_no_bit),
+        cmocka_unit_test(sequences_go_whole),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
