@@ -5,8 +5,13 @@
 #include "engine/runtime/text.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum { CHUNK_ROWS = 512 }; /* added to a Hessian at once */
+enum {
+    CHUNK_ROWS = 512,  /* added to a Hessian at once */
+    WINDOW_TOK = 512,  /* of a text that goes on */
+    SENTENCE_TOK = 64, /* of what an encoder reads at once */
+};
 
 /* What a text does not show counts like this share of what it shows on average. */
 static const double damping = 0.01;
@@ -94,13 +99,44 @@ static enum ct_status read_tokens(const struct ct_model_file *model, const char 
     if (status == CT_OK && (*ids = malloc((n_bytes + 2) * sizeof **ids)) == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for the tokens of %zu bytes", n_bytes);
     if (status == CT_OK &&
-        (status = ct_text_tokenize(&text, bytes, n_bytes, true, *ids, n_bytes + 2, n_ids)) != CT_OK)
+        (status = ct_text_tokenize(&text, bytes, n_bytes, !ct_model_file_hparams(model)->is_encoder,
+                                   *ids, n_bytes + 2, n_ids)) != CT_OK)
         ct_error_set(err, status, "%s: %s", path, ct_status_text(status));
     if (status == CT_OK && *n_ids == 0)
         status = ct_error_set(err, CT_INVALID, "--calibrate %s: the text is empty", path);
     free(bytes);
     ct_text_deinit(&text);
     return status;
+}
+
+/* Cuts ids [n] into sequences of SENTENCE_TOK as an encoder reads them, with the tokens in front and
+ * behind that it has for an empty text; the end of the text may be left over. */
+static enum ct_status cut_sentences(const struct ct_model_file *model, int32_t **ids, size_t *n,
+                                    struct ct_error *err)
+{
+    enum { INNER_TOK = SENTENCE_TOK - 2 };
+    struct ct_text text;
+    int32_t ends[2];
+    size_t n_ends = 0, n_cut = 0;
+    enum ct_status status = ct_text_init(&text, model, err);
+    if (status != CT_OK)
+        return status;
+    status = ct_text_tokenize(&text, "", 0, true, ends, 2, &n_ends);
+    ct_text_deinit(&text);
+    if (status != CT_OK || n_ends != 2 || *n < INNER_TOK)
+        return status;
+    int32_t *cut = malloc((*n / INNER_TOK * SENTENCE_TOK) * sizeof *cut);
+    if (cut == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for %zu tokens", *n);
+    for (size_t i = 0; i + INNER_TOK <= *n; i += INNER_TOK, n_cut += SENTENCE_TOK) {
+        cut[n_cut] = ends[0];
+        memcpy(cut + n_cut + 1, *ids + i, INNER_TOK * sizeof *cut);
+        cut[n_cut + SENTENCE_TOK - 1] = ends[1];
+    }
+    free(*ids);
+    *ids = cut;
+    *n = n_cut;
+    return CT_OK;
 }
 
 enum ct_status ct_calibration_open(const struct ct_model_file *model, const char *text,
@@ -117,10 +153,14 @@ enum ct_status ct_calibration_open(const struct ct_model_file *model, const char
     calibration->pool = pool;
     calibration->place = -1;
     enum ct_status status = read_tokens(model, text, &ids, &n_ids, err);
+    const bool is_encoder = ct_model_file_hparams(model)->is_encoder;
+    if (status == CT_OK && is_encoder)
+        status = cut_sentences(model, &ids, &n_ids, err);
     if (status == CT_OK)
         status = ct_layerwise_open(model, ids,
                                    n_ids < CT_CALIBRATION_TOK ? (int64_t)n_ids : CT_CALIBRATION_TOK,
-                                   ct_pool_n_workers(pool), &calibration->run, err);
+                                   is_encoder ? SENTENCE_TOK : WINDOW_TOK, ct_pool_n_workers(pool),
+                                   &calibration->run, err);
     free(ids);
     if (status != CT_OK) {
         ct_calibration_close(calibration);

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW_TOK = 512 };
-
 struct ct_layerwise {
     const struct ct_model_file *file;
     struct ct_graph graph;
@@ -18,8 +16,9 @@ struct ct_layerwise {
     float **kept; /* [n_values]: [n_rows, width] of those that are live; others NULL */
     int next;     /* the product in front of which it stands; n_nodes: none */
     int window_tok, n_windows;
-    int32_t *places; /* [window_tok]: 0, 1, 2, ... */
-    uint16_t *kv;    /* keys and values of one window */
+    int32_t *places;  /* [window_tok]: 0, 1, 2, ... */
+    int32_t *lengths; /* [window_tok], all window_tok */
+    uint16_t *kv;     /* keys and values of one window */
     uint16_t **pages;
     uint16_t *const **row_pages; /* [window_tok], all `pages` */
 };
@@ -71,12 +70,18 @@ static enum ct_status load_weight(struct ct_layerwise *run, int slot, struct ct_
     return CT_OK;
 }
 
-static enum ct_status load_vectors(struct ct_layerwise *run, struct ct_error *err)
+/* Vectors, and the tables of places: all but what products and the first node read. */
+static enum ct_status load_small(struct ct_layerwise *run, struct ct_error *err)
 {
     enum ct_status status = CT_OK;
     for (int i = 0; i < run->graph.n_slots && status == CT_OK; i++)
         if (run->graph.slots[i].n == 0)
             status = load_weight(run, i, err);
+    for (int i = 0; i < run->graph.n_nodes; i++) {
+        const struct ct_node *node = &run->graph.nodes[i];
+        for (int j = 0; node->op == CT_OP_PLACE && j < node->n_weights && status == CT_OK; j++)
+            status = load_weight(run, node->weights[j], err);
+    }
     return status;
 }
 
@@ -162,6 +167,7 @@ static enum ct_status run_nodes(struct ct_layerwise *run, int begin, int end, st
     const struct ct_batch batch = {
         .n_rows = run->window_tok,
         .positions = run->places,
+        .lengths = run->lengths,
         .pages = run->row_pages,
         .n_logits = run->window_tok,
         .logit_rows = run->places,
@@ -256,17 +262,19 @@ static enum ct_status open_graph(struct ct_layerwise *run, int n_threads, struct
     run->weights = calloc((size_t)g->n_slots + 1, sizeof *run->weights);
     run->kept = calloc((size_t)g->n_values + 1, sizeof *run->kept);
     run->places = malloc((size_t)run->window_tok * sizeof *run->places);
+    run->lengths = malloc((size_t)run->window_tok * sizeof *run->lengths);
     run->row_pages = malloc((size_t)run->window_tok * sizeof *run->row_pages);
     run->kv = calloc((size_t)n_pages * ct_page_elements(g, false), sizeof *run->kv);
     run->pages = malloc((size_t)n_pages * sizeof *run->pages);
     if (run->matrices == NULL || run->weights == NULL || run->kept == NULL || run->places == NULL ||
-        run->row_pages == NULL || run->kv == NULL || run->pages == NULL ||
+        run->lengths == NULL || run->row_pages == NULL || run->kv == NULL || run->pages == NULL ||
         ct_graph_plan(g, run->window_tok, run->window_tok) != CT_OK)
         return ct_error_set(err, CT_MEMORY, "no memory to calibrate");
     for (int p = 0; p < n_pages; p++)
         run->pages[p] = run->kv + (size_t)p * ct_page_elements(g, false);
     for (int t = 0; t < run->window_tok; t++) {
         run->places[t] = t;
+        run->lengths[t] = run->window_tok;
         run->row_pages[t] = run->pages;
     }
     const struct ct_cpu_options options = {.n_threads = n_threads,
@@ -278,8 +286,8 @@ static enum ct_status open_graph(struct ct_layerwise *run, int n_threads, struct
 }
 
 enum ct_status ct_layerwise_open(const struct ct_model_file *file, const int32_t *tokens,
-                                 int64_t n_tokens, int n_threads, struct ct_layerwise **out,
-                                 struct ct_error *err)
+                                 int64_t n_tokens, int window_tok, int n_threads,
+                                 struct ct_layerwise **out, struct ct_error *err)
 {
     *out = NULL;
     if (ct_model_file_hparams(file)->clustered.bits > 0)
@@ -289,15 +297,15 @@ enum ct_status ct_layerwise_open(const struct ct_model_file *file, const int32_t
     if (run == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory to calibrate");
     const int context_tok = ct_model_file_hparams(file)->context_tok;
-    int64_t window_tok = context_tok < WINDOW_TOK ? context_tok : WINDOW_TOK;
-    window_tok = n_tokens < window_tok ? n_tokens : window_tok;
     run->file = file;
-    run->window_tok = (int)window_tok;
-    run->n_windows = (int)(n_tokens / window_tok);
+    run->window_tok = context_tok < window_tok ? context_tok : window_tok;
+    if (n_tokens < run->window_tok)
+        run->window_tok = (int)n_tokens;
+    run->n_windows = (int)(n_tokens / run->window_tok);
     ct_graph_init(&run->graph);
     enum ct_status status = open_graph(run, n_threads, err);
     if (status == CT_OK)
-        status = load_vectors(run, err);
+        status = load_small(run, err);
     if (status == CT_OK)
         status = start(run, tokens, err);
     if (status != CT_OK) {
@@ -322,6 +330,7 @@ void ct_layerwise_close(struct ct_layerwise *run)
     free(run->kept);
     free(run->matrices);
     free(run->places);
+    free(run->lengths);
     free(run->kv);
     free(run->pages);
     free(run->row_pages);

@@ -18,13 +18,13 @@
 
 struct ct_layerwise;
 
-/* tokens [n_tokens >= 1] are cut into windows, each a context of its own; what is left at the end
- * is not run. The file outlives it. What a family's build says; CT_UNSUPPORTED: it is clustered;
+/* tokens [n_tokens >= 1] are cut into windows of window_tok (or of the model's context, or of all, if
+ * that is less), each a context of its own; what is left at the end is not run. The file outlives it. What a family's build says; CT_UNSUPPORTED: it is clustered;
  * CT_FORMAT names a weight that is missing or has another shape; CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_layerwise_open(const struct ct_model_file *file,
                                                const int32_t *tokens, int64_t n_tokens,
-                                               int n_threads, struct ct_layerwise **out,
-                                               struct ct_error *err);
+                                               int window_tok, int n_threads,
+                                               struct ct_layerwise **out, struct ct_error *err);
 void ct_layerwise_close(struct ct_layerwise *run);
 
 /* The place of the product that reads matrix `name`, in the order in which they run; or -1. */

@@ -39,7 +39,7 @@ static struct opened open_run(const char *path, int n_tok, int n_threads)
     int32_t *tokens = malloc((size_t)n_tok * sizeof *tokens);
     assert_non_null(tokens);
     make_tokens(tokens, n_tok, ct_model_file_hparams(o.file)->n_vocab);
-    if (ct_layerwise_open(o.file, tokens, n_tok, n_threads, &o.run, &err) != CT_OK)
+    if (ct_layerwise_open(o.file, tokens, n_tok, 512, n_threads, &o.run, &err) != CT_OK)
         fail_msg("%s: %s", path, err.message);
     free(tokens);
     return o;
