@@ -1,4 +1,5 @@
-/* centroid eval: how well a model predicts a text, and how far it is from another.
+/* centroid eval: how well a model predicts a text, how far it is from another, and (eval_sts.c) how well
+ * a sentence encoder tells which sentences are alike.
  *
  * The text's tokens are cut into windows of --context tokens that do not overlap; in each, the
  * second half is scored, as llama.cpp's perplexity tool does, so that figures compare: the first
@@ -9,6 +10,7 @@
  * by row over the same tokens: the mean Kullback-Leibler divergence KL(reference || model), how
  * often both hold the same token likeliest, and both perplexities. */
 #include "cli/cli.h"
+#include "cli/eval_sts.h"
 #include "engine/base/clock.h"
 #include "engine/engine.h"
 
@@ -28,6 +30,7 @@ struct eval {
     int64_t n_threads;
     int activations;
     int kv;
+    bool is_sts;
     bool is_json;
     bool wants_help;
     struct ct_engine *engines[MAX_ENGINES]; /* the reference is NULL for perplexity */
@@ -206,18 +209,18 @@ static enum ct_status open_engine(struct eval *eval, int which, const char *path
                                   enum ct_activations activations, enum ct_kv_type kv,
                                   struct ct_error *err)
 {
-    const struct ct_engine_options options = {
-        .n_threads = (int)eval->n_threads,
-        .context_tok = (int)eval->context_tok,
-        .max_sessions = 1,
-        .max_step_tok = 256,
-        .max_step_logits = 256,
-        .activations = activations,
-        .kv = kv,
-    };
+    struct ct_engine_options options = {
+        .n_threads = (int)eval->n_threads, .activations = activations, .kv = kv};
+    if (!eval->is_sts) {
+        options.context_tok = (int)eval->context_tok;
+        options.max_sessions = 1;
+        options.max_step_tok = options.max_step_logits = 256;
+    }
     enum ct_status status = ct_engine_open(path, &options, &eval->engines[which], err);
-    if (status != CT_OK)
+    if (status != CT_OK || eval->is_sts)
         return status;
+    if (ct_engine_info(eval->engines[which])->is_encoder)
+        return ct_error_set(err, CT_INVALID, "%s makes vectors: it predicts no text", path);
     const struct ct_engine_info *info = ct_engine_info(eval->engines[which]);
     if (info->context_tok < eval->context_tok)
         return ct_error_set(err, CT_CONTEXT, "--context: %lld is more than the context of %s, %d",
@@ -232,7 +235,9 @@ int ct_cli_eval(int argc, char **argv)
 {
     struct eval eval = {.context_tok = 512};
     const struct ct_option options[] = {
-        {"text", "FILE", "the text to score (needed)", CT_OPTION_TEXT, &eval.text, 0, 0, NULL},
+        {"text", "FILE",
+         "the text to score, or for sts a CSV file: sentence,sentence,score (needed)",
+         CT_OPTION_TEXT, &eval.text, 0, 0, NULL},
         {"reference", "MODEL", "divergence: from this model, with float activations (MODEL itself)",
          CT_OPTION_TEXT, &eval.reference, 0, 0, NULL},
         {"context", "N", "tokens in a window; its second half is scored (512)", CT_OPTION_INT,
@@ -252,11 +257,13 @@ int ct_cli_eval(int argc, char **argv)
         {0},
     };
     const struct ct_cli_usage usage = {
-        "eval perplexity|divergence MODEL --text FILE [OPTION...]",
+        "eval perplexity|divergence|sts MODEL --text FILE [OPTION...]",
         "perplexity: of a text, in windows that do not overlap, the second half of each scored, "
         "as\n"
         "llama.cpp's tool does. divergence: how far MODEL's predictions are from the reference's:\n"
-        "mean KL divergence and top-1 agreement. MODEL is a directory or a GGUF file.",
+        "mean KL divergence and top-1 agreement. sts: Spearman's correlation of a sentence "
+        "encoder's\n"
+        "cosines with scores of pairs. MODEL is a directory or a GGUF file.",
         2, "perplexity MODEL"};
     const char *positional[2];
     int n_positional, exit_code;
@@ -265,12 +272,15 @@ int ct_cli_eval(int argc, char **argv)
         return exit_code;
     const bool is_divergence = strcmp(positional[0], "divergence") == 0;
     const char *wrong = NULL;
-    if (!is_divergence && strcmp(positional[0], "perplexity") != 0)
-        wrong = "the measure is 'perplexity' or 'divergence'";
+    eval.is_sts = strcmp(positional[0], "sts") == 0;
+    if (!is_divergence && !eval.is_sts && strcmp(positional[0], "perplexity") != 0)
+        wrong = "the measure is 'perplexity', 'divergence' or 'sts'";
     else if (eval.text == NULL)
         wrong = "--text is missing";
     else if (!is_divergence && eval.reference != NULL)
         wrong = "--reference is for 'divergence'";
+    else if (eval.is_sts && (eval.n_chunks > 0 || eval.context_tok != 512))
+        wrong = "--context and --chunks are for texts, not for sts";
     if (wrong != NULL) {
         fprintf(stderr, "centroid eval: %s\n", wrong);
         return CT_EXIT_USAGE;
@@ -283,7 +293,9 @@ int ct_cli_eval(int argc, char **argv)
         status =
             open_engine(&eval, REFERENCE, eval.reference != NULL ? eval.reference : positional[1],
                         CT_ACTIVATIONS_FLOAT, CT_KV_F16, &err);
-    if (status == CT_OK)
+    if (status == CT_OK && eval.is_sts)
+        status = ct_eval_sts(eval.engines[MODEL], eval.text, eval.is_json, &err);
+    else if (status == CT_OK)
         status = run(&eval, &err);
     for (int e = 0; e < MAX_ENGINES; e++)
         ct_engine_close(eval.engines[e]);

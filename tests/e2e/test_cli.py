@@ -54,7 +54,7 @@ class Help(unittest.TestCase):
             (["run", FIXTURE, "--temperature", "hot"], "--temperature: 'hot' is not a number"),
             (["run", FIXTURE, "more"], "unexpected argument 'more'"),
             (["eval", "perplexity", FIXTURE], "--text is missing"),
-            (["eval", "beauty", FIXTURE, "--text", "x"], "the measure is 'perplexity' or 'divergence'"),
+            (["eval", "beauty", FIXTURE, "--text", "x"], "the measure is 'perplexity', 'divergence' or 'sts'"),
             (["eval", "perplexity", FIXTURE, "--text", "x", "--reference", FIXTURE],
              "--reference is for 'divergence'"),
             (["bench", FIXTURE, "--threads", "1,x"], "--threads: '1,x' is not a list"),
