@@ -175,6 +175,11 @@ void ct_handle_chat_completions(struct ct_exchange *x)
     begin(x, CT_REQUEST_CHAT, false);
 }
 
+void ct_handle_embeddings(struct ct_exchange *x)
+{
+    begin(x, CT_REQUEST_EMBEDDING, false);
+}
+
 void ct_handle_estimate(struct ct_exchange *x)
 {
     begin(x, CT_REQUEST_COMPLETION, true);
@@ -202,7 +207,10 @@ static void write_whole(struct answer *answer)
                        (double)(ledger.prefill_ns + ledger.decode_ns) * 1e-6);
     ct_exchange_header(x, "x-energy-mj", "%.6g", (ledger.prefill.pj + ledger.decode.pj) * 1e-9);
     ct_buffer_init(&body);
-    ct_reply_write(&answer->reply, &body);
+    if (answer->request->kind == CT_REQUEST_EMBEDDING)
+        ct_reply_write_embeddings(&answer->reply, &body);
+    else
+        ct_reply_write(&answer->reply, &body);
     ct_exchange_reply(x, 200, "application/json", &body);
 }
 

@@ -145,3 +145,22 @@ void ct_buffer_json(struct ct_buffer *buffer, const char *bytes, size_t n_bytes)
     ct_buffer_json_part(buffer, bytes, n_bytes);
     ct_buffer_append(buffer, "\"", 1);
 }
+
+void ct_buffer_base64(struct ct_buffer *buffer, const void *data, size_t n_bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *p = data;
+    char *out = ct_buffer_reserve(buffer, (n_bytes + 2) / 3 * 4);
+    if (out == NULL)
+        return;
+    for (size_t i = 0; i < n_bytes; i += 3) {
+        const size_t n = n_bytes - i < 3 ? n_bytes - i : 3;
+        uint32_t bits = (uint32_t)p[i] << 16;
+        bits |= n > 1 ? (uint32_t)p[i + 1] << 8 : 0;
+        bits |= n > 2 ? p[i + 2] : 0;
+        for (size_t k = 0; k < 4; k++)
+            out[k] = k <= n ? digits[bits >> (18 - 6 * k) & 63] : '=';
+        out += 4;
+    }
+    buffer->n_bytes += (n_bytes + 2) / 3 * 4;
+}

@@ -38,6 +38,9 @@ void ct_buffer_json(struct ct_buffer *buffer, const char *bytes, size_t n_bytes)
 /* The same without quotes, for a string that is written in parts. */
 void ct_buffer_json_part(struct ct_buffer *buffer, const char *bytes, size_t n_bytes);
 
+/* n_bytes of data in base64, padded, without quotes. */
+void ct_buffer_base64(struct ct_buffer *buffer, const void *data, size_t n_bytes);
+
 /* The length in bytes of the UTF-8 character at the front of bytes, or 0 where there is none. */
 size_t ct_utf8_length(const unsigned char *bytes, size_t n_bytes);
 

@@ -1,4 +1,4 @@
-/* The fields that hold the text: prompt in its four forms, and messages through the chat
+/* The fields that hold the text: prompt and input in their four forms, and messages through the chat
  * template. */
 #include "server/json.h"
 #include "server/openai_request.h"
@@ -8,12 +8,13 @@
 #include <string.h>
 
 /* Room for n_prompts prompts. */
-static enum ct_status open_prompts(struct ct_openai_reader *reader, size_t n_prompts)
+static enum ct_status open_prompts(struct ct_openai_reader *reader, const char *name,
+                                   size_t n_prompts)
 {
     struct ct_request *request = reader->request;
     if (n_prompts > CT_MAX_SEQUENCES)
-        return ct_refuse(reader->refusal, 400, "invalid_value", "prompt",
-                         "prompt: %zu prompts are more than %d", n_prompts, CT_MAX_SEQUENCES);
+        return ct_refuse(reader->refusal, 400, "invalid_value", name,
+                         "%s: %zu texts are more than %d", name, n_prompts, CT_MAX_SEQUENCES);
     request->prompts = ct_arena_alloc(&request->arena, n_prompts * sizeof *request->prompts);
     request->n_prompt_tok =
         ct_arena_alloc(&request->arena, n_prompts * sizeof *request->n_prompt_tok);
@@ -80,31 +81,33 @@ static enum ct_status add_tokens(struct ct_openai_reader *reader, const char *fi
     return CT_OK;
 }
 
-enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const json_t *value)
+enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char *name,
+                                     const json_t *value)
 {
     const json_t *first = json_array_get(value, 0);
     bool is_single = json_is_string(value) || json_is_integer(first);
     if (!is_single && !json_is_string(first) && !json_is_array(first))
         return ct_openai_refuse(
-            reader, "prompt", value,
+            reader, name, value,
             "a string, token ids, or a non-empty array of strings or of arrays of token ids");
-    enum ct_status status = open_prompts(reader, is_single ? 1 : json_array_size(value));
+    enum ct_status status = open_prompts(reader, name, is_single ? 1 : json_array_size(value));
     if (status != CT_OK)
         return status;
     if (json_is_string(value))
-        return add_text(reader, "prompt", json_string_value(value), json_string_length(value));
+        return add_text(reader, name, json_string_value(value), json_string_length(value));
     if (is_single)
-        return add_tokens(reader, "prompt", value);
+        return add_tokens(reader, name, value);
     for (size_t i = 0; i < json_array_size(value) && status == CT_OK; i++) {
         const json_t *prompt = json_array_get(value, i);
-        char field[32];
-        snprintf(field, sizeof field, "prompt[%zu]", i);
+        char field[32], first_field[32];
+        snprintf(field, sizeof field, "%s[%zu]", name, i);
+        snprintf(first_field, sizeof first_field, "of the same kind as %s[0]", name);
         if (json_is_string(first) && json_is_string(prompt))
             status = add_text(reader, field, json_string_value(prompt), json_string_length(prompt));
         else if (json_is_array(first) && json_is_array(prompt))
             status = add_tokens(reader, field, prompt);
         else
-            status = ct_openai_refuse(reader, field, prompt, "of the same kind as prompt[0]");
+            status = ct_openai_refuse(reader, field, prompt, first_field);
     }
     return status;
 }
@@ -221,7 +224,7 @@ enum ct_status ct_openai_read_messages(struct ct_openai_reader *reader, const js
     struct ct_message *messages = ct_arena_alloc(&reader->request->arena, n * sizeof *messages);
     if (messages == NULL)
         return CT_MEMORY;
-    enum ct_status status = open_prompts(reader, 1);
+    enum ct_status status = open_prompts(reader, "messages", 1);
     for (size_t i = 0; i < n && status == CT_OK; i++)
         status = read_message(reader, i, json_array_get(value, i), &messages[i]);
     if (status != CT_OK)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMPLETION = 1, CHAT = 2, BOTH = 3 };
+enum { COMPLETION = 1, CHAT = 2, BOTH = 3, EMBEDDING = 4, ALL = 7 };
 enum kind { KIND_READ, KIND_INT, KIND_NUMBER, KIND_BOOL, KIND_TEXT, KIND_NEUTRAL };
 
 typedef enum ct_status reader_fn(struct ct_openai_reader *reader, const json_t *value);
@@ -244,7 +244,30 @@ static enum ct_status read_metadata(struct ct_openai_reader *reader, const json_
 
 static enum ct_status read_prompt(struct ct_openai_reader *reader, const json_t *value)
 {
-    return ct_openai_read_prompt(reader, value);
+    return ct_openai_read_prompt(reader, "prompt", value);
+}
+
+static enum ct_status read_input(struct ct_openai_reader *reader, const json_t *value)
+{
+    return ct_openai_read_prompt(reader, "input", value);
+}
+
+static enum ct_status read_encoding_format(struct ct_openai_reader *reader, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    if (text == NULL || (strcmp(text, "float") != 0 && strcmp(text, "base64") != 0))
+        return ct_openai_refuse(reader, "encoding_format", value, "\"float\" or \"base64\"");
+    reader->request->is_base64 = strcmp(text, "base64") == 0;
+    return CT_OK;
+}
+
+static enum ct_status read_dimensions(struct ct_openai_reader *reader, const json_t *value)
+{
+    int64_t n = 0;
+    if (read_int(reader, "dimensions", value, 1, reader->model->info->n_outputs, &n) != CT_OK)
+        return CT_INVALID;
+    reader->request->n_dimensions = (int)n;
+    return CT_OK;
 }
 
 static enum ct_status read_messages(struct ct_openai_reader *reader, const json_t *value)
@@ -360,6 +383,8 @@ static enum ct_status settle(struct ct_openai_reader *reader)
                              request->max_tokens, request->max_completion_tokens);
         request->max_tokens = request->max_completion_tokens;
     }
+    if (request->kind == CT_REQUEST_EMBEDDING)
+        return CT_OK;
     const char *field = request->kind == CT_REQUEST_CHAT ? "messages" : "prompt";
     for (int p = 0; p < request->n_prompts; p++) {
         int n_prompt = request->n_prompt_tok[p];
@@ -376,16 +401,30 @@ static enum ct_status settle(struct ct_openai_reader *reader)
 /* An estimate is asked for with the body of either kind: its own field says which. */
 static enum ct_status find_kind(struct ct_openai_reader *reader, const json_t *root)
 {
-    if (json_object_get(root, "input") != NULL || json_object_get(root, "inputs") != NULL)
-        return ct_refuse(reader->refusal, 400, "unsupported_value", "input",
-                         "input: only completions and chat completions can be estimated, by their "
-                         "prompt or messages");
-    const bool is_chat = json_object_get(root, "messages") != NULL;
-    if (!is_chat && json_object_get(root, "prompt") == NULL)
-        return ct_refuse(reader->refusal, 400, "missing_field", "prompt",
-                         "prompt: it or messages is required");
-    reader->request->kind = is_chat ? CT_REQUEST_CHAT : CT_REQUEST_COMPLETION;
-    return CT_OK;
+    static const struct {
+        const char *field;
+        enum ct_request_kind kind;
+    } kinds[] = {{"messages", CT_REQUEST_CHAT},
+                 {"input", CT_REQUEST_EMBEDDING},
+                 {"prompt", CT_REQUEST_COMPLETION}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (json_object_get(root, kinds[i].field) != NULL) {
+            reader->request->kind = kinds[i].kind;
+            return CT_OK;
+        }
+    return ct_refuse(reader->refusal, 400, "missing_field", "prompt",
+                     "prompt: it, messages or input is required");
+}
+
+/* Whether the model does what is asked for. */
+static enum ct_status check_task(struct ct_openai_reader *reader)
+{
+    const bool is_vector = reader->request->kind == CT_REQUEST_EMBEDDING;
+    if (reader->model->info->is_encoder == is_vector)
+        return CT_OK;
+    return ct_refuse(reader->refusal, 400, "unsupported_value", "model",
+                     "model: \"%s\" makes %s, not %s", reader->model->name,
+                     is_vector ? "text" : "embeddings", is_vector ? "embeddings" : "text");
 }
 
 enum ct_status ct_openai_request_read(struct ct_request *request, const char *body, size_t n_bytes,
@@ -399,9 +438,12 @@ enum ct_status ct_openai_request_read(struct ct_request *request, const char *bo
     enum ct_status status = ct_json_parse(body, n_bytes, &root, refusal);
     if (status == CT_OK && request->is_estimate)
         status = find_kind(&reader, root);
-    const int where = request->kind == CT_REQUEST_CHAT ? CHAT : COMPLETION;
+    static const int places[] = {COMPLETION, CHAT, EMBEDDING};
+    const int where = places[request->kind];
     if (status == CT_OK)
         status = check_names(&reader, root, where);
+    if (status == CT_OK)
+        status = check_task(&reader);
     for (int i = 0; i < N_FIELDS && status == CT_OK; i++) {
         const struct field *field = &fields[i];
         const json_t *value = json_object_get(root, field->name);

@@ -1,4 +1,4 @@
-/* The body of an OpenAI completions or chat completions request -> struct ct_request.
+/* The body of an OpenAI completions, chat completions or embeddings request -> struct ct_request.
  *
  * Every field of openai_fields.def is honoured or refused by name. A pure function of the body and
  * the model: no sockets, no clock; any thread, so that a long prompt need not hold up the loop. */
@@ -28,7 +28,8 @@ enum ct_status ct_openai_refuse(struct ct_openai_reader *reader, const char *fie
                                 const json_t *value, const char *expected);
 
 /* openai_prompt.c: the fields that hold the text. */
-enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const json_t *value);
+enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char *name,
+                                     const json_t *value);
 enum ct_status ct_openai_read_messages(struct ct_openai_reader *reader, const json_t *value);
 
 #endif

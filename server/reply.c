@@ -1,5 +1,6 @@
 #include "server/reply.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Events are made ahead of the socket up to this many bytes; the rest waits in the rings. */
@@ -243,6 +244,56 @@ void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out)
     }
     ct_buffer_text(out, "]");
     write_usage(&ledger, out);
+    write_cost(reply->model, &ledger, out);
+    ct_buffer_text(out, "}");
+}
+
+/* ---- vectors ---- */
+
+/* The first n values, of length 1 again where they are fewer than the model's. */
+static void cut_vector(float *vector, int n)
+{
+    double square = 0;
+    for (int i = 0; i < n; i++)
+        square += (double)vector[i] * vector[i];
+    for (int i = 0; i < n && square > 0; i++)
+        vector[i] = (float)(vector[i] / sqrt(square));
+}
+
+static void write_vector(const float *vector, int n, bool is_base64, struct ct_buffer *out)
+{
+    if (is_base64) {
+        ct_buffer_text(out, "\"");
+        ct_buffer_base64(out, vector, (size_t)n * sizeof *vector);
+        ct_buffer_text(out, "\"");
+        return;
+    }
+    ct_buffer_text(out, "[");
+    for (int i = 0; i < n; i++)
+        ct_buffer_printf(out, i ? ",%.9g" : "%.9g", (double)vector[i]);
+    ct_buffer_text(out, "]");
+}
+
+void ct_reply_write_embeddings(const struct ct_reply *reply, struct ct_buffer *out)
+{
+    const struct ct_request *request = reply->request;
+    const int n_all = reply->model->info->n_outputs;
+    const int n = request->n_dimensions > 0 ? request->n_dimensions : n_all;
+    struct ct_ledger ledger;
+    ct_request_ledger(request, &ledger);
+    ct_buffer_text(out, "{\"object\":\"list\",\"model\":");
+    ct_buffer_json(out, reply->model->name, strlen(reply->model->name));
+    ct_buffer_text(out, ",\"data\":[");
+    for (int i = 0; i < request->n_sequences; i++) {
+        if (n < n_all)
+            cut_vector(request->sequences[i].vector, n);
+        ct_buffer_printf(
+            out, "%s{\"object\":\"embedding\",\"index\":%d,\"embedding\":", i ? "," : "", i);
+        write_vector(request->sequences[i].vector, n, request->is_base64, out);
+        ct_buffer_text(out, "}");
+    }
+    ct_buffer_printf(out, "],\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}",
+                     (long long)ledger.n_prompt_tok, (long long)ledger.n_prompt_tok);
     write_cost(reply->model, &ledger, out);
     ct_buffer_text(out, "}");
 }

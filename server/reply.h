@@ -55,6 +55,9 @@ enum ct_status ct_reply_check(const struct ct_reply *reply, struct ct_refusal *r
 /* The whole body of a finished request, without an error, all of it collected. */
 void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out);
 
+/* The same for vectors. */
+void ct_reply_write_embeddings(const struct ct_reply *reply, struct ct_buffer *out);
+
 /* The answer to a request for an estimate. */
 void ct_reply_write_estimate(const struct ct_request *request, const struct ct_model *model,
                              struct ct_buffer *out);

@@ -41,8 +41,8 @@ struct ct_request *ct_request_open(enum ct_request_kind kind)
     request->kind = kind;
     char digits[25];
     ct_random_hex(digits, 24);
-    snprintf(request->id, sizeof request->id, "%s-%s",
-             kind == CT_REQUEST_CHAT ? "chatcmpl" : "cmpl", digits);
+    static const char *const prefixes[] = {"cmpl", "chatcmpl", "embd"};
+    snprintf(request->id, sizeof request->id, "%s-%s", prefixes[kind], digits);
     request->created_s = (int64_t)time(NULL);
     request->received_ns = ct_clock_ns();
     request->n_choices = 1;
@@ -65,6 +65,7 @@ enum ct_status ct_request_arm(struct ct_request *request, const struct ct_model 
 {
     /* OpenAI's: 16 for a completion, whatever fits for a chat. */
     int default_tokens = request->kind == CT_REQUEST_CHAT ? model->info->context_tok : 16;
+    const bool is_vector = request->kind == CT_REQUEST_EMBEDDING;
     size_t longest_stop = 0;
     for (int i = 0; i < request->n_stops; i++)
         if (request->stops[i].n_bytes > longest_stop)
@@ -98,8 +99,18 @@ enum ct_status ct_request_arm(struct ct_request *request, const struct ct_model 
             i % request->n_choices > 0 ? &request->sequences[p * request->n_choices] : NULL;
         sequence->turn.n_tok = sequence->n_prompt;
         sequence->turn.priority = request->priority;
+        sequence->turn.is_whole = is_vector;
+        if (is_vector)
+            sequence->max_tokens = 0;
         if (request->is_estimate)
             continue;
+        if (is_vector) {
+            sequence->vector =
+                ct_arena_alloc(&request->arena, (size_t)model->info->n_outputs * sizeof(float));
+            if (sequence->vector == NULL)
+                return CT_MEMORY;
+            continue;
+        }
         sequence->stop.texts = request->stops;
         sequence->stop.n_texts = request->n_stops;
         sequence->stop.held = ct_arena_alloc(&request->arena, n_held);

@@ -1,4 +1,4 @@
-/* One request for text, whatever the protocol it came by, and the sequences that answer it.
+/* One request for text or vectors, whatever the protocol it came by, and the sequences that answer it.
  *
  *   api_*.c builds it -> batcher.c admits it and runs its sequences
  *                     -> reply.c writes what comes out
@@ -39,7 +39,7 @@ struct ct_model {
     int64_t created_s;      /* since 1970 */
 };
 
-enum ct_request_kind { CT_REQUEST_COMPLETION, CT_REQUEST_CHAT };
+enum ct_request_kind { CT_REQUEST_COMPLETION, CT_REQUEST_CHAT, CT_REQUEST_EMBEDDING };
 enum ct_phase { CT_PHASE_WAITING, CT_PHASE_RUNNING, CT_PHASE_DONE };
 enum ct_finish { CT_FINISH_NONE, CT_FINISH_STOP, CT_FINISH_LENGTH };
 
@@ -61,7 +61,7 @@ struct ct_sequence {
     struct ct_request *request;
     const int32_t *prompt; /* [n_prompt] */
     int n_prompt;
-    int max_tokens; /* to generate, at least 1 */
+    int max_tokens; /* to generate, at least 1; 0 where a vector is wanted */
     uint64_t seed;
     struct ct_sequence *leader; /* the first choice of the same prompt, or NULL for that one */
 
@@ -76,6 +76,7 @@ struct ct_sequence {
     int n_generated;
     struct ct_detokenizer detokenizer;
     struct ct_stop stop;
+    float *vector; /* [n_outputs], of an encoder; or NULL */
     enum ct_finish finish;
     struct ct_error error; /* status CT_OK: it ended by itself */
     struct ct_cost prefill, decode;
@@ -108,6 +109,8 @@ struct ct_request {
     int n_choices;             /* for each prompt */
     int max_tokens;            /* 0: not said */
     int max_completion_tokens; /* its other name; 0: not said */
+    int n_dimensions;          /* of a vector, from the front; 0: all */
+    bool is_base64;            /* vectors as bytes of f32, little-endian */
     int priority;              /* lower is earlier */
     double timeout_s;          /* 0: none */
     uint64_t client;           /* whose it is, for fairness */

@@ -136,7 +136,10 @@ int ct_schedule_prompts(struct ct_schedule *schedule, struct ct_turn *const *tur
         if (i < 0)
             break;
         const int n_left = turns[i]->n_tok - turns[i]->n_done;
-        turns[i]->n_step = n_left < budget - n_given ? n_left : budget - n_given;
+        if (turns[i]->is_whole && n_given > 0 && n_left > budget - n_given)
+            break;
+        const bool is_all = turns[i]->is_whole || n_left < budget - n_given;
+        turns[i]->n_step = is_all ? n_left : budget - n_given;
         n_given += turns[i]->n_step;
         is_by_age = false;
     }

@@ -35,6 +35,7 @@ struct ct_turn {
     uint64_t due_ns;    /* when its prompt would be read, were it alone */
     int n_tok;          /* tokens that are known: the prompt and what was generated */
     int n_done;         /* of these, evaluated */
+    bool is_whole;      /* its prompt goes through one step: an encoder's */
     bool is_answering;  /* something was generated */
     bool is_ready;      /* there is room for what a step may bring */
     uint64_t last_step; /* that it was part of */
@@ -78,7 +79,7 @@ int ct_schedule_victim(struct ct_turn *const *turns, int n);
 int ct_schedule_decodes(struct ct_turn *const *turns, int n, int max);
 
 /* Shares budget tokens (n_step) among the prompts of turns [n] that are being read; returns how
- * many it gave. */
+ * many it gave. A prompt that goes whole gets all its tokens, and the first one whatever the budget. */
 int ct_schedule_prompts(struct ct_schedule *schedule, struct ct_turn *const *turns, int n,
                         int budget);
 

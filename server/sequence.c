@@ -17,6 +17,8 @@ static enum ct_status begin(struct ct_sequence *sequence, struct ct_engine *engi
     if (sequence->tokens == NULL)
         return ct_error_set(&sequence->error, CT_MEMORY, "no memory for %zu tokens", n_tokens);
     memcpy(sequence->tokens, sequence->prompt, (size_t)sequence->n_prompt * sizeof(int32_t));
+    if (sequence->vector != NULL)
+        return CT_OK;
     return ct_sampler_open(engine, &sampling, &sequence->sampler, &sequence->error);
 }
 
@@ -171,6 +173,13 @@ bool ct_sequence_advance(struct ct_sequence *sequence, const struct ct_engine *e
     turn->n_done += slice->n_tokens;
     if (turn->n_done < turn->n_tok)
         return false;
+    if (sequence->vector != NULL) {
+        const size_t n = (size_t)ct_engine_info(engine)->n_outputs;
+        memcpy(sequence->vector, slice->logits, n * sizeof *slice->logits);
+        sequence->finish = CT_FINISH_STOP;
+        sequence->first_ns = ct_clock_ns();
+        return true;
+    }
     const bool is_news = take_token(sequence, engine, slice->logits);
     if (sequence->n_generated == 1)
         sequence->first_ns = ct_clock_ns();

@@ -27,12 +27,12 @@ def routes():
 
 
 def fields():
-    """{"COMPLETION": {name: (macro, arguments)}, "CHAT": ...}"""
-    tables = {"COMPLETION": {}, "CHAT": {}}
+    """{"COMPLETION": {name: (macro, arguments)}, "CHAT": ..., "EMBEDDING": ...}"""
+    tables = {"COMPLETION": {}, "CHAT": {}, "EMBEDDING": {}}
     for macro, args in macros("server/openai_fields.def", r"FIELD_\w+"):
         name, where, *rest = [arg.strip() for arg in args.split(",", 4)]
         for kind, table in tables.items():
-            if where in (kind, "BOTH"):
+            if where in (kind, "ALL") or (where == "BOTH" and kind != "EMBEDDING"):
                 table[name] = (macro, rest)
     return tables
 
@@ -72,9 +72,10 @@ class Description(unittest.TestCase):
         self.assertEqual(documented, routes())
 
     def test_fields(self):
-        for kind, schema in [("COMPLETION", "CompletionRequest"), ("CHAT", "ChatRequest")]:
+        schemas = {"COMPLETION": "Completion", "CHAT": "Chat", "EMBEDDING": "Embedding"}
+        for kind, schema in schemas.items():
             text = indented(
-                read("proto/openapi.yaml"), ["components", "schemas", schema, "properties"]
+                read("proto/openapi.yaml"), ["components", "schemas", f"{schema}Request", "properties"]
             )
             described = dict(re.findall(r"^        (\w+):(.*)$", text, re.MULTILINE))
             table = fields()[kind]
@@ -102,6 +103,14 @@ class Description(unittest.TestCase):
             if macro == "FIELD_NEUTRAL" and name != "parallel_tool_calls":
                 values = ",".join(rest).strip()[1:-1].replace('\\"', '"').split("|")
                 self.assertEqual(value, "only " + ", ".join(f"`{v}`" for v in values))
+
+    def test_documented_embedding_fields(self):
+        documented = {row[0].strip("`"): row[1] for row in rows("Fields of embeddings")}
+        table = fields()["EMBEDDING"]
+        self.assertEqual(set(documented), set(table))
+        for name, (macro, rest) in table.items():
+            if macro in ("FIELD_INT", "FIELD_NUMBER"):
+                self.assertRegex(documented[name], rf"{rest[0]}\b.* to {rest[1]}\b")
 
     def test_options(self):
         options = {}

@@ -298,7 +298,7 @@ class Estimates(unittest.TestCase):
     def test_of_what_is_not_offered(self):
         with Server() as server:
             for fields, param in (
-                ({"input": "text"}, "input"),
+                ({"input": "text"}, "model"),
                 ({}, "prompt"),
                 ({"prompt": "x", "temperature": 9}, "temperature"),
                 ({"prompt": "x", "messages": []}, "prompt"),

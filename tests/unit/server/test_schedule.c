@@ -196,6 +196,25 @@ static void test_prompts_share_a_budget(void **state)
     assert_int_equal(ct_schedule_prompts(&schedule, list, 5, 0), 0);
 }
 
+/* An encoder's go into a step while they fit, the first one in any case, and none in part. */
+static void test_whole_prompts(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        enter(i, 1, 0, i == 0 ? 300 : 40, i);
+        turns[i].is_whole = true;
+    }
+    assert_int_equal(ct_schedule_prompts(&schedule, list, 4, 100), 300);
+    assert_int_equal(turns[0].n_step, 300);
+    ct_schedule_leave(&turns[0]);
+    turns[0].is_ready = false;
+    for (int i = 0; i < 4; i++)
+        turns[i].n_step = 0;
+    assert_int_equal(ct_schedule_prompts(&schedule, list, 4, 100), 80);
+    assert_int_equal(turns[1].n_step + turns[2].n_step + turns[3].n_step, 80);
+    assert_true(turns[1].n_step % 40 == 0 && turns[2].n_step % 40 == 0);
+}
+
 /* The long prompt gets a step's budget now and then though shorter ones keep coming. */
 static void test_no_prompt_starves(void **state)
 {
@@ -225,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_last_gives_way, begin),
         cmocka_unit_test_setup(test_decodes_take_turns, begin),
         cmocka_unit_test_setup(test_prompts_share_a_budget, begin),
+        cmocka_unit_test_setup(test_whole_prompts, begin),
         cmocka_unit_test_setup(test_no_prompt_starves, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
