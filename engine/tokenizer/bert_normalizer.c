@@ -26,12 +26,17 @@ static const struct range ranges[] = {
 #undef CT_BERT_RANGE
 };
 
+/* Most of most texts: every rule but lowercase leaves these as they are. */
+static bool is_ascii_word(uint32_t c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
 static struct range ascii_class(uint32_t c)
 {
     const bool is_space = c == ' ' || (c >= '\t' && c <= '\r');
     const bool is_kept = c == '\t' || c == '\n' || c == '\r' || (c >= ' ' && c < 0x7F);
-    const bool is_word = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-    const bool is_punctuation = c > ' ' && c < 0x7F && !is_word;
+    const bool is_punctuation = c > ' ' && c < 0x7F && !is_ascii_word(c);
     return (struct range){
         .flags = (uint8_t)((is_space ? SPACE : 0) | (is_kept ? 0 : CONTROL) |
                            (is_punctuation ? PUNCTUATION : 0)),
@@ -56,6 +61,8 @@ static struct range class_of(uint32_t c)
 
 enum ct_bert_class ct_bert_class(uint32_t code_point)
 {
+    if (is_ascii_word(code_point))
+        return CT_BERT_IN_WORD;
     const uint8_t flags = class_of(code_point).flags;
     return flags & SPACE         ? CT_BERT_SPACE
            : flags & PUNCTUATION ? CT_BERT_PUNCTUATION
@@ -157,6 +164,10 @@ static void put_lowercase(struct ct_bert_cursor *cursor, uint32_t c, uint8_t com
 static void put_normalized(struct ct_bert_cursor *cursor, uint32_t c)
 {
     const struct ct_bert_rules *rules = cursor->rules;
+    if (is_ascii_word(c)) {
+        put(cursor, rules->is_lowercase ? c | 0x20 : c, 0);
+        return;
+    }
     if (rules->cleans_text) {
         const uint8_t flags = class_of(c).flags;
         if (flags & CONTROL)

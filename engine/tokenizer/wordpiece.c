@@ -213,15 +213,24 @@ static void encode_normalized(struct encoder *enc, const char *text, size_t n_by
     end_word(enc);
 }
 
+/* Whether a token of pass 0 may begin with this byte; of what is not ASCII, any. */
+static bool begins_added(const struct ct_wordpiece *wordpiece, unsigned char byte)
+{
+    return byte >= 0x80 || wordpiece->begins_added[byte];
+}
+
 /* Pass 0. A token that is only text is passed over as a whole all the same. */
 static void encode_text(struct encoder *enc, const char *text, size_t n_bytes)
 {
     const struct ct_wordpiece *wordpiece = enc->wordpiece;
     struct ct_bert_cursor cursor = ct_bert_begin(NULL, text, n_bytes);
-    const bool has_added = wordpiece->added_begin[0] < wordpiece->added_begin[1];
     const char *done = text;
     struct ct_bert_char c;
-    while (has_added && cursor.at < cursor.end) {
+    for (;;) {
+        while (cursor.at < cursor.end && !begins_added(wordpiece, (unsigned char)*cursor.at))
+            cursor.at++;
+        if (cursor.at == cursor.end)
+            break;
         const char *begin = cursor.at;
         const struct ct_wordpiece_added *added = find_added(wordpiece, 0, cursor);
         for (int i = 0; i < (added != NULL ? added->n_chars : 1); i++)

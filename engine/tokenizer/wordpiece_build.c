@@ -206,8 +206,9 @@ enum ct_status ct_wordpiece_finish(struct ct_wordpiece *wordpiece, struct ct_err
             return ct_error_set(err, CT_UNSUPPORTED, "added_tokens: %d and %d read the same",
                                 added[i - 1].id, added[i].id);
     int n_first = 0;
-    while (n_first < n_added && !added[n_first].is_normalized)
-        n_first++;
+    for (; n_first < n_added && !added[n_first].is_normalized; n_first++)
+        if (added[n_first].chars[0] < 0x80)
+            wordpiece->begins_added[added[n_first].chars[0]] = true;
     wordpiece->added_begin[1] = n_first;
     wordpiece->added_begin[2] = n_added;
     return CT_OK;

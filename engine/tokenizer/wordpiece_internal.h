@@ -58,7 +58,8 @@ struct ct_wordpiece {
 
     struct ct_wordpiece_added *added; /* [n_added], by pass, then by text */
     int n_added, added_capacity;
-    int added_begin[3]; /* of each pass, and the end */
+    int added_begin[3];     /* of each pass, and the end */
+    bool begins_added[128]; /* the ASCII that tokens of pass 0 begin with */
 
     const char *prefix; /* of a piece inside a word: "##" */
     uint32_t n_prefix;

@@ -63,34 +63,35 @@ static enum ct_status read_bool(const json_t *value, const char *where, const ch
     return unsupported(err, name, member);
 }
 
+static bool equals(const struct ct_json_text *text, const char *want)
+{
+    return text->n_bytes == strlen(want) && memcmp(text->data, want, text->n_bytes) == 0;
+}
+
+/* Enters an object and goes to the value of the member; false where there is none. */
+static bool find_member(struct ct_json_cursor *json, const char *want, struct ct_json_text *name)
+{
+    bool is_first = true, has_member = true;
+    if (ct_json_cursor_enter(json, '{') != CT_OK)
+        return false;
+    while (ct_json_cursor_next_member(json, &is_first, name, &has_member) == CT_OK && has_member) {
+        if (equals(name, want))
+            return true;
+        if (ct_json_cursor_skip(json) != CT_OK)
+            return false;
+    }
+    return false;
+}
+
 bool ct_wordpiece_is_json(const char *text, size_t n_bytes)
 {
-    static const char *const path[] = {"model", "type"};
     struct ct_json_cursor json = {text, text, text + n_bytes, NULL};
-    struct ct_json_text name = {0};
-    bool is_found = false;
-    enum ct_status status = CT_OK;
-    for (int depth = 0; depth < 2 && status == CT_OK; depth += is_found) {
-        bool is_first = true, has_member = true;
-        is_found = false;
-        status = ct_json_cursor_enter(&json, '{');
-        while (status == CT_OK && !is_found) {
-            status = ct_json_cursor_next_member(&json, &is_first, &name, &has_member);
-            if (status != CT_OK || !has_member) {
-                status = CT_FORMAT;
-                break;
-            }
-            is_found = name.n_bytes == strlen(path[depth]) &&
-                       memcmp(name.data, path[depth], name.n_bytes) == 0;
-            if (!is_found)
-                status = ct_json_cursor_skip(&json);
-        }
-    }
-    if (status == CT_OK)
-        status = ct_json_cursor_read_text(&json, &name);
-    is_found = status == CT_OK && name.n_bytes == 9 && memcmp(name.data, "WordPiece", 9) == 0;
-    free(name.buffer);
-    return is_found;
+    struct ct_json_text word = {0};
+    const bool is_wordpiece =
+        find_member(&json, "model", &word) && find_member(&json, "type", &word) &&
+        ct_json_cursor_read_text(&json, &word) == CT_OK && equals(&word, "WordPiece");
+    free(word.buffer);
+    return is_wordpiece;
 }
 
 static enum ct_status read_normalizer(struct ct_wordpiece *wordpiece, json_t *normalizer,
