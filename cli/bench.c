@@ -137,7 +137,7 @@ int ct_cli_bench(int argc, char **argv)
                          .depths = "0",
                          .bits = "2,3,4,5,6,7,8",
                          .rows = "1,2,4,8,16,64,512"};
-    struct ct_bench bench = {.n_repeat = 5, .n_columns = 576};
+    struct ct_bench bench = {.n_repeat = 5, .batch = 1, .n_columns = 576};
     const struct ct_option options[] = {
         {"prompt-tokens", "LIST", "lengths of the prompt test; 0 leaves it out (512)",
          CT_OPTION_TEXT, &s.prompts, 0, 0, NULL},
@@ -147,6 +147,8 @@ int ct_cli_bench(int argc, char **argv)
          &s.depths, 0, 0, NULL},
         {"threads", "LIST", "numbers of threads (1 and all processors)", CT_OPTION_TEXT, &s.threads,
          0, 0, NULL},
+        {"batch", "N", "sequences at once, of an encoder (1)", CT_OPTION_INT, &bench.batch, 1, 64,
+         NULL},
         {"repeat", "N", "rounds of each test, after one to warm up (5)", CT_OPTION_INT,
          &bench.n_repeat, 1, 1000, NULL},
         {"activations", "MODE", "int8, fast, or float (int8)", CT_OPTION_CHOICE, &bench.activations,

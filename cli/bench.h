@@ -39,6 +39,7 @@ struct ct_bench {
     enum ct_isa sets[CT_N_ISA];
     int64_t n_columns;
     int64_t n_repeat;
+    int64_t batch; /* sequences of an encoder at once */
     int activations;
     int kv;
     bool is_json;

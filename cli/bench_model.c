@@ -1,4 +1,5 @@
-/* A model's speed: ppN is a prompt of N tokens, tgN the generation of N, each after `depth` tokens.
+/* A model's speed: ppN is a prompt of N tokens, tgN the generation of N, each after `depth` tokens. Of an
+ * encoder, ppN is sequences of N tokens, --batch of them at once.
  *
  * Rounds of each test are run in turn, with the machine's roofs measured between them, so that a
  * change of the machine's pace meets all alike. */
@@ -9,6 +10,8 @@
 #include "engine/engine.h"
 
 #include <stdlib.h>
+
+static const double BATCH_SECONDS = 0.2;
 
 struct test {
     struct ct_bench_point point;
@@ -85,6 +88,51 @@ static enum ct_status run_round(struct ct_engine *engine, struct test *test, str
     return status;
 }
 
+/* Sequences of an encoder, `batch` at a time, for BATCH_SECONDS. */
+static enum ct_status run_batches(struct ct_engine *engine, int batch, struct test *test,
+                                  struct ct_error *err)
+{
+    const int n = test->point.size;
+    struct ct_slice *slices = calloc((size_t)batch, sizeof *slices);
+    int32_t *tokens = calloc((size_t)n, sizeof *tokens);
+    enum ct_status status = CT_OK;
+    if (slices == NULL || tokens == NULL)
+        status = ct_error_set(err, CT_MEMORY, "no memory for %d sequences of %d tokens", batch, n);
+    struct ct_rng rng;
+    ct_rng_init(&rng, 1);
+    for (int i = 0; status == CT_OK && i < n; i++)
+        tokens[i] = (int32_t)ct_rng_below(&rng, (uint64_t)ct_engine_info(engine)->n_vocab);
+    int64_t n_done = 0;
+    double seconds = 0;
+    const uint64_t start_ns = ct_clock_ns();
+    while (status == CT_OK && seconds < BATCH_SECONDS) {
+        for (int i = 0; i < batch && status == CT_OK; i++) {
+            slices[i] = (struct ct_slice){.tokens = tokens, .n_tokens = n, .n_logits = 1};
+            status = ct_session_open(engine, n, &slices[i].session);
+            if (status != CT_OK)
+                ct_error_set(err, status, "%d sequences of %d tokens: %s", batch, n,
+                             ct_status_text(status));
+        }
+        if (status == CT_OK)
+            status = ct_engine_step(engine, slices, batch, err);
+        for (int i = 0; i < batch; i++) {
+            ct_session_close(slices[i].session);
+            slices[i].session = NULL;
+        }
+        n_done += batch;
+        seconds = (double)(ct_clock_ns() - start_ns) * 1e-9;
+    }
+    if (status == CT_OK) {
+        const struct ct_cost *cost = &slices[0].cost;
+        test->rates[test->n_rates++] = (double)(n_done * n) / seconds;
+        test->point.bytes = (double)cost->bytes_dram / n;
+        test->point.ops = 2 * (double)(cost->macs_i8 + cost->macs_f32) / n;
+    }
+    free(slices);
+    free(tokens);
+    return status;
+}
+
 /* The tests that the settings ask for, their sizes of 0 left out; returns how many. */
 static int list_tests(const struct ct_bench *bench, int n_threads, struct test *tests,
                       double *rates)
@@ -119,6 +167,16 @@ static int longest(const struct test *tests, int n)
     return tok;
 }
 
+/* An encoder generates nothing, and nothing comes before a sequence. */
+static int keep_whole(struct test *tests, int n)
+{
+    int n_kept = 0;
+    for (int i = 0; i < n; i++)
+        if (tests[i].point.kind == CT_BENCH_PROMPT && tests[i].point.depth == 0)
+            tests[n_kept++] = tests[i];
+    return n_kept;
+}
+
 static enum ct_status run_tests(struct ct_bench *bench, struct ct_engine *engine,
                                 struct ct_pool *pool, struct test *tests, int n_tests,
                                 struct ct_error *err)
@@ -127,7 +185,9 @@ static enum ct_status run_tests(struct ct_bench *bench, struct ct_engine *engine
     for (int round = -1; round < bench->n_repeat; round++)
         for (int i = 0; i < n_tests && status == CT_OK; i++) {
             ct_roofs_measure(bench->roofs, pool);
-            status = run_round(engine, &tests[i], err);
+            status = ct_engine_info(engine)->is_encoder
+                         ? run_batches(engine, (int)bench->batch, &tests[i], err)
+                         : run_round(engine, &tests[i], err);
             if (round < 0) /* warms caches up */
                 tests[i].n_rates = 0;
         }
@@ -151,20 +211,26 @@ enum ct_status ct_bench_model(struct ct_bench *bench, const char *model, struct 
         status = ct_error_set(err, CT_MEMORY, "no memory for %d tests", max_tests);
         goto out;
     }
-    const int n_tests = list_tests(bench, n_threads, tests, rates);
+    int n_tests = list_tests(bench, n_threads, tests, rates);
     const struct ct_engine_options options = {
         .n_threads = n_threads,
         .context_tok = longest(tests, n_tests),
-        .max_sessions = 1,
+        .max_sessions = (int)bench->batch,
+        .max_step_tok = bench->batch > 1 ? (int)bench->batch * longest(tests, n_tests) : 0,
         .activations = (enum ct_activations)bench->activations,
         .kv = (enum ct_kv_type)bench->kv,
     };
     status = ct_engine_open(model, &options, &engine, err);
     if (status != CT_OK)
         goto out;
-    if (ct_engine_info(engine)->context_tok < options.context_tok)
+    if (ct_engine_info(engine)->is_encoder)
+        n_tests = keep_whole(tests, n_tests);
+    if (bench->batch > 1 && !ct_engine_info(engine)->is_encoder)
+        status = ct_error_set(err, CT_INVALID, "--batch: %lld sequences at once are for encoders",
+                              (long long)bench->batch);
+    else if (ct_engine_info(engine)->context_tok < longest(tests, n_tests))
         status = ct_error_set(err, CT_CONTEXT, "%d tokens are more than the model's context of %d",
-                              options.context_tok, ct_engine_info(engine)->context_tok);
+                              longest(tests, n_tests), ct_engine_info(engine)->context_tok);
     else
         status = run_tests(bench, engine, pool, tests, n_tests, err);
 out:
