@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is needed, builds with sanitizers and runs every test.
 # usage: ./test.sh [--real] [--tsan]
-#   --real   fetches real models (590 MB), and runs the tests on their weights, without sanitizers too
+#   --real   fetches real models (680 MB), and runs the tests on their weights, without sanitizers too
 #   --tsan   builds with the thread sanitizer instead of address and undefined behaviour
 set -eu
 cd "$(dirname "$0")"
@@ -28,6 +28,7 @@ fi
 if [ -n "$is_real" ]; then
     deploy/fetch-model.sh smollm2
     deploy/fetch-model.sh qwen2.5-coder
+    deploy/fetch-model.sh minilm
 fi
 cmake --preset $preset -DPython3_EXECUTABLE="$venv/bin/python"
 cmake --build --preset $preset

