@@ -4,11 +4,13 @@
 #include "tests/support/allocations.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/unit.h"
+#include "tests/support/whole_file.h"
 
 #include "engine/base/rng.h"
 #include "engine/compress/recipe.h"
 #include "engine/engine.h"
 #include "engine/graph/family.h"
+#include "engine/tokenizer/wordpiece.h"
 #include "server/openai_request.h"
 
 #include <dirent.h>
@@ -100,6 +102,46 @@ static void a_model_is_opened_and_run(void **state)
     try_with_each_failure("directory", open_and_run, CT_TEST_DIR "/support/fixture");
     try_with_each_failure("GGUF file", open_and_run, CT_TEST_DIR "/support/fixture/fixture.gguf");
     try_with_each_failure("clustered model", open_and_run, CT_CLUSTERED_FIXTURE);
+}
+
+/* ---- a WordPiece ---- */
+
+struct text {
+    char *bytes;
+    size_t n_bytes;
+};
+
+static enum ct_status open_wordpiece(const void *context, struct ct_error *err)
+{
+    static const char text[] = "The naïve \xF0\x9F fox [SEP] 中文";
+    const struct text *file = context;
+    struct ct_wordpiece *wordpiece = NULL;
+    int32_t ids[64], types[64];
+    size_t n_ids;
+    enum ct_status status =
+        file->bytes[0] == '{'
+            ? ct_wordpiece_open_json(file->bytes, file->n_bytes, &wordpiece, err)
+            : ct_wordpiece_open_vocab(file->bytes, file->n_bytes, "{}", 2, &wordpiece, err);
+    if (status != CT_OK)
+        return status;
+    const int n_before = ct_n_allocations();
+    status = ct_wordpiece_encode_pair(wordpiece, text, sizeof text - 1, text, sizeof text - 1, ids,
+                                      types, 64, &n_ids);
+    assert_int_equal(ct_n_allocations(), n_before);
+    ct_wordpiece_close(wordpiece);
+    return status;
+}
+
+static void a_wordpiece_is_opened(void **state)
+{
+    (void)state;
+    static char vocab[] = "[UNK]\n[CLS]\n[SEP]\nthe\nfox";
+    struct text json, lines = {vocab, sizeof vocab - 1};
+    json.bytes = read_whole_file(CT_TEST_DIR "/golden/wordpiece.json", &json.n_bytes);
+    assert_non_null(json.bytes);
+    try_with_each_failure("tokenizer.json", open_wordpiece, &json);
+    try_with_each_failure("vocab.txt", open_wordpiece, &lines);
+    free(json.bytes);
 }
 
 /* ---- requests ---- */
@@ -200,8 +242,8 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL);
     printf("seed %" PRIu64 "\n", seed);
     ct_rng_init(&rng, seed);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_model_is_opened_and_run),
-                                       cmocka_unit_test(a_request_is_read),
-                                       cmocka_unit_test(a_model_is_compressed)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_model_is_opened_and_run), cmocka_unit_test(a_wordpiece_is_opened),
+        cmocka_unit_test(a_request_is_read), cmocka_unit_test(a_model_is_compressed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
