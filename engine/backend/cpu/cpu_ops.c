@@ -331,9 +331,9 @@ static void add_bias(const struct ct_cpu_walk *walk, const struct ct_node *node,
 {
     const int64_t ldy = walk->cpu->graph->values[node->out].ld;
     const int64_t last = end * CT_TILE_ROWS < bias->k ? end * CT_TILE_ROWS : bias->k;
+    const int64_t first = begin * CT_TILE_ROWS;
     for (int64_t t = 0; t < ct_cpu_n_rows(walk, node->out); t++)
-        for (int64_t r = begin * CT_TILE_ROWS; r < last; r++)
-            y[t * ldy + r] += bias->vector[r];
+        walk->cpu->kernels->add(bias->vector + first, last - first, y + t * ldy + first);
 }
 
 static int64_t tiles_of(const struct ct_matrix *w)
