@@ -75,18 +75,21 @@ void ct_handle_ready(struct ct_exchange *x)
 static void write_model(const struct ct_model *model, struct ct_buffer *out)
 {
     const struct ct_engine_info *info = model->info;
+    const char *tasks = info->is_encoder          ? "\"embeddings\""
+                        : info->has_chat_template ? "\"completions\",\"chat.completions\""
+                                                  : "\"completions\"";
     ct_buffer_text(out, "{\"id\":");
     ct_buffer_json(out, model->name, strlen(model->name));
     ct_buffer_printf(
         out,
         ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"centroid\",\"centroid\":{"
-        "\"family\":\"%s\",\"backend\":\"%s\",\"n_parameters\":%lld,"
+        "\"tasks\":[%s],\"family\":\"%s\",\"backend\":\"%s\",\"n_parameters\":%lld,"
         "\"n_weight_bytes\":%lld,\"context_tok\":%d,\"n_vocab\":%d,"
         "\"has_chat_template\":%s,\"sampling\":{\"temperature\":%.7g,\"top_p\":%.7g,\"top_k\":%d,"
         "\"min_p\":%.7g}}}",
-        (long long)model->created_s, info->family, info->backend, (long long)info->n_parameters,
-        (long long)info->n_weight_bytes, info->context_tok, info->n_vocab,
-        info->has_chat_template ? "true" : "false", info->sampling.temperature,
+        (long long)model->created_s, tasks, info->family, info->backend,
+        (long long)info->n_parameters, (long long)info->n_weight_bytes, info->context_tok,
+        info->n_vocab, info->has_chat_template ? "true" : "false", info->sampling.temperature,
         info->sampling.top_p, info->sampling.top_k, info->sampling.min_p);
 }
 

@@ -53,6 +53,10 @@ class Embeddings(unittest.TestCase):
         self.assertEqual(answer["error"]["param"], field)
         return answer["error"]["message"]
 
+    def test_the_model_says_what_it_does(self):
+        [model] = self.client.models.list().data
+        self.assertEqual(model.centroid["tasks"], ["embeddings"])
+
     def test_vectors_equal_the_reference(self):
         answer = self.embed([case["tokens"] for case in GOLDEN], encoding_format="float")
         self.assertEqual([one.index for one in answer.data], list(range(len(GOLDEN))))

@@ -36,6 +36,7 @@ class OpenAI(unittest.TestCase):
     def test_models(self):
         models = self.client.models.list().data
         self.assertEqual([model.id for model in models], ["tiny"])
+        self.assertEqual(models[0].centroid["tasks"], ["completions", "chat.completions"])
         self.assertEqual(self.client.models.retrieve("tiny"), models[0])
         with self.assertRaises(openai.NotFoundError):
             self.client.models.retrieve("other")
