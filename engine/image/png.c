@@ -3,13 +3,39 @@
 #include "engine/image/decode_internal.h"
 
 #include <spng.h>
+#include <stdbool.h>
+#include <stdlib.h>
 
 /* What text, profiles and EXIF together may take when inflated. */
 enum { ANCILLARY_BYTES = 16 << 20 };
 
+/* Whether an allocation of libspng's has failed in this thread: it takes zlib's for damage. */
+static _Thread_local bool is_short;
+
+static void *note(void *p)
+{
+    is_short = is_short || p == NULL;
+    return p;
+}
+
+static void *allocate(size_t n_bytes)
+{
+    return note(malloc(n_bytes));
+}
+
+static void *reallocate(void *p, size_t n_bytes)
+{
+    return note(realloc(p, n_bytes));
+}
+
+static void *allocate_zeroed(size_t n, size_t n_bytes)
+{
+    return note(calloc(n, n_bytes));
+}
+
 static enum ct_status failed(int code, struct ct_error *err)
 {
-    if (code == SPNG_EMEM)
+    if (is_short)
         return ct_error_set(err, CT_MEMORY, "no memory to decode PNG");
     if (code == SPNG_IO_EOF)
         return ct_error_set(err, CT_INVALID, "PNG: the file ends early");
@@ -22,7 +48,9 @@ enum ct_status ct_png_decode(const uint8_t *data, size_t n_bytes,
 {
     struct spng_ihdr header;
     struct spng_exif exif;
-    spng_ctx *png = spng_ctx_new(0);
+    struct spng_alloc memory = {allocate, reallocate, allocate_zeroed, free};
+    is_short = false;
+    spng_ctx *png = spng_ctx_new2(&memory, 0);
     int code = png == NULL ? SPNG_EMEM : spng_set_png_buffer(png, data, n_bytes);
     if (code == 0)
         code = spng_set_chunk_limits(png, ANCILLARY_BYTES, ANCILLARY_BYTES);
