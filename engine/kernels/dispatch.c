@@ -5,17 +5,29 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#if CT_HAVE_X86
+#include <cpuid.h>
+#endif
 #if CT_HAVE_ARM
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
 
-static const char *const names[CT_N_ISA] = {"scalar", "avx2", "avx512", "neon"};
+static const char *const names[CT_N_ISA] = {"scalar", "avx2", "avxvnni", "avx512", "neon"};
 
 const char *ct_isa_name(enum ct_isa isa)
 {
     return names[isa];
 }
+
+#if CT_HAVE_X86
+/* CPUID's word for it: not every compiler's __builtin_cpu_supports knows AVX-VNNI. */
+static bool has_avxvnni(void)
+{
+    unsigned eax = 0, ebx, ecx, edx;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
+}
+#endif
 
 bool ct_isa_is_usable(enum ct_isa isa)
 {
@@ -25,6 +37,8 @@ bool ct_isa_is_usable(enum ct_isa isa)
 #if CT_HAVE_X86
     case CT_ISA_avx2: /* F16C came before AVX2 in every processor, and clang 14 cannot ask for it */
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case CT_ISA_avxvnni:
+        return ct_isa_is_usable(CT_ISA_avx2) && has_avxvnni();
     case CT_ISA_avx512:
         return ct_isa_is_usable(CT_ISA_avx2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
@@ -47,10 +61,12 @@ static void use(struct ct_kernel_table *table, enum ct_isa isa)
 #define CT_KERNEL(name, parameters, bound)
 #define USE_scalar(name, set) table->name = ct_##name##_##set;
 #if CT_HAVE_X86
-#define USE_avx2(name, set)   USE_scalar(name, set)
-#define USE_avx512(name, set) USE_scalar(name, set)
+#define USE_avx2(name, set)    USE_scalar(name, set)
+#define USE_avxvnni(name, set) USE_scalar(name, set)
+#define USE_avx512(name, set)  USE_scalar(name, set)
 #else
 #define USE_avx2(name, set)
+#define USE_avxvnni(name, set)
 #define USE_avx512(name, set)
 #endif
 #if CT_HAVE_ARM
@@ -92,8 +108,8 @@ static enum ct_isa choose(void)
         ct_log(CT_LOG_WARN, "CENTROID_CPU=%s: not on this processor, using %s", limit, names[best]);
         return best;
     }
-    ct_log(CT_LOG_WARN, "CENTROID_CPU=%s: none of scalar, avx2, avx512, neon; using %s", limit,
-           names[best]);
+    ct_log(CT_LOG_WARN, "CENTROID_CPU=%s: none of scalar, avx2, avxvnni, avx512, neon; using %s",
+           limit, names[best]);
     return best;
 }
 

@@ -89,21 +89,24 @@ static void check_table(const struct ct_kernel_table *table, const char *set, ui
 }
 
 #ifdef CHECK_EMULATED
-/* Built against tests/kernels/emulated: the AVX-512 variants, whatever the processor. */
+/* Built against tests/kernels/emulated: the variants of AVX-VNNI and AVX-512, whatever the processor. */
 static void check_sets(uint64_t seed, const char *only)
 {
-    struct ct_kernel_table table;
-    ct_kernels_for(CT_ISA_scalar, &table);
+    struct ct_kernel_table avxvnni, avx512;
+    ct_kernels_for(CT_ISA_scalar, &avxvnni);
+    ct_kernels_for(CT_ISA_scalar, &avx512);
 #define CT_KERNEL(name, parameters, bound)
 #define CT_VARIANT(name, set) USE_##set(name)
 #define USE_scalar(name)
 #define USE_avx2(name)
 #define USE_neon(name)
-#define USE_avx512(name) table.name = ct_##name##_avx512;
+#define USE_avxvnni(name) avxvnni.name = ct_##name##_avxvnni;
+#define USE_avx512(name)  avx512.name = ct_##name##_avx512;
 #include "engine/kernels/kernels.def"
 #undef CT_KERNEL
 #undef CT_VARIANT
-    check_table(&table, "emulated avx512", seed, only);
+    check_table(&avxvnni, "emulated avxvnni", seed, only);
+    check_table(&avx512, "emulated avx512", seed, only);
 }
 #else
 static void check_sets(uint64_t seed, const char *only)

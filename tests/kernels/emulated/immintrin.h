@@ -1,6 +1,6 @@
-/* Stands in for the compiler's immintrin.h where the check of the AVX-512 kernels is built, so that
- * they run on any processor: SIMDe's portable versions, and here, after Intel's descriptions, the
- * few that its version 0.7.4 lacks or does not round once. */
+/* Stands in for the compiler's immintrin.h where the AVX-VNNI and AVX-512 kernels are built for their
+ * check, so that they run on any processor: SIMDe's portable versions, and here, after Intel's
+ * descriptions, the few that its version 0.7.4 lacks, does not round once, or reads too far for. */
 #ifndef CT_TESTS_EMULATED_IMMINTRIN_H
 #define CT_TESTS_EMULATED_IMMINTRIN_H
 
@@ -8,6 +8,7 @@
 #define SIMDE_NO_INLINE /* or the compiler takes minutes */
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 
 #include "engine/base/f16.h"
@@ -16,6 +17,35 @@
 #include <string.h>
 
 typedef uint16_t __mmask16;
+
+static inline __m256 ct_emulated_fmadd_ps_256(__m256 a, __m256 b, __m256 c)
+{
+    float x[8], y[8], z[8];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    memcpy(z, &c, sizeof z);
+    for (int i = 0; i < 8; i++)
+        z[i] = fmaf(x[i], y[i], z[i]);
+    memcpy(&c, z, sizeof z);
+    return c;
+}
+#undef _mm256_fmadd_ps
+#define _mm256_fmadd_ps(a, b, c) ct_emulated_fmadd_ps_256(a, b, c)
+
+static inline __m256 ct_emulated_maskload_ps_256(const float *p, __m256i mask)
+{
+    int32_t is_loaded[8];
+    float x[8] = {0};
+    memcpy(is_loaded, &mask, sizeof is_loaded);
+    for (int i = 0; i < 8; i++)
+        if (is_loaded[i] < 0)
+            x[i] = p[i];
+    __m256 result;
+    memcpy(&result, x, sizeof x);
+    return result;
+}
+#undef _mm256_maskload_ps
+#define _mm256_maskload_ps(p, mask) ct_emulated_maskload_ps_256(p, mask)
 
 static inline __m512 ct_emulated_fmadd_ps(__m512 a, __m512 b, __m512 c)
 {
