@@ -74,7 +74,7 @@ enum ct_status ct_cli_read_tokens(const struct ct_engine *engine, const char *pa
     enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
     if (status != CT_OK)
         return status;
-    const size_t capacity = 3 * n_bytes + 1;
+    const size_t capacity = 3 * n_bytes + CT_AROUND_TOK;
     *ids = malloc(capacity * sizeof **ids);
     if (*ids == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for the tokens of %zu bytes", n_bytes);

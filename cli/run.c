@@ -138,7 +138,7 @@ static enum ct_status answer(struct run *run, const char *text, size_t n_bytes, 
                              struct ct_error *err)
 {
     const int context = ct_engine_info(run->engine)->context_tok;
-    const size_t capacity = 3 * n_bytes + 1;
+    const size_t capacity = 3 * n_bytes + CT_AROUND_TOK;
     int32_t *ids = malloc(capacity * sizeof *ids);
     if (ids == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for the prompt");

@@ -85,8 +85,10 @@ const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine);
 
 /* ---- text ---- */
 
-/* See ct_bpe_encode. Where has_special, a model that wants a bos token gets it in front, unless the
- * text starts with it already: at most 3 * n_bytes + 1 ids. */
+/* See ct_bpe_encode and ct_wordpiece_encode. Where has_special, a model that wants a bos token gets
+ * it in front, unless the text starts with it already, and a model of the BERT family [CLS] and
+ * [SEP] around: at most 3 * n_bytes + CT_AROUND_TOK ids. */
+enum { CT_AROUND_TOK = 16 };
 CT_MUST_CHECK enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text,
                                                 size_t n_bytes, bool has_special, int32_t *ids,
                                                 size_t capacity, size_t *n_ids);

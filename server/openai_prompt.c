@@ -34,8 +34,10 @@ static enum ct_status add_text(struct ct_openai_reader *reader, const char *fiel
 {
     struct ct_request *request = reader->request;
     size_t context_tok = (size_t)reader->model->info->context_tok;
-    size_t capacity = 3 * n_bytes + 1 < context_tok ? 3 * n_bytes + 1 : context_tok;
+    size_t capacity = 3 * n_bytes + CT_AROUND_TOK;
     size_t n_ids = 0;
+    if (capacity > context_tok)
+        capacity = context_tok;
     int32_t *ids = ct_arena_alloc(&request->arena, capacity * sizeof *ids);
     if (ids == NULL)
         return CT_MEMORY;

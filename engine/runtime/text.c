@@ -152,6 +152,8 @@ void ct_text_deinit(struct ct_text *text)
     *text = (struct ct_text){0};
 }
 
+_Static_assert((int)CT_AROUND_TOK >= (int)CT_WORDPIECE_MAX_AROUND, "see ct_engine_tokenize");
+
 enum ct_status ct_text_tokenize(const struct ct_text *text, const char *bytes, size_t n_bytes,
                                 bool has_special, int32_t *ids, size_t capacity, size_t *n_ids)
 {

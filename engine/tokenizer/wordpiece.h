@@ -18,6 +18,8 @@
 
 struct ct_wordpiece;
 
+enum { CT_WORDPIECE_MAX_AROUND = 16 }; /* no model has more ids around its texts */
+
 /* Whether this tokenizer.json is a WordPiece's. False where it is not even JSON. */
 bool ct_wordpiece_is_json(const char *text, size_t n_bytes);
 

@@ -11,7 +11,6 @@
 enum {
     CT_WORDPIECE_MAX_VOCAB = 1 << 22,
     CT_WORDPIECE_MAX_WORD = 1024, /* characters of the longest word that is not unknown, at most */
-    CT_WORDPIECE_MAX_AROUND = 16, /* items of a template */
 };
 
 struct ct_wordpiece_token {
@@ -42,7 +41,7 @@ struct ct_wordpiece_item {
 };
 
 struct ct_wordpiece_template {
-    struct ct_wordpiece_item items[CT_WORDPIECE_MAX_AROUND];
+    struct ct_wordpiece_item items[CT_WORDPIECE_MAX_AROUND]; /* the texts too */
     int n_items;
 };
 

@@ -38,7 +38,7 @@ static void check_model(const struct temp_dir *dir)
     static const int32_t alone[] = {3, 4, 5, 0, 0, 0, 0}, around[] = {1, 3, 4, 5, 0, 2, 2};
     static const int32_t pair[] = {1, 5, 2, 3, 2}, pair_types[] = {0, 0, 0, 1, 1};
     struct ct_engine *engine = open_model(dir->path);
-    int32_t ids[8], types[8];
+    int32_t ids[CT_AROUND_TOK], types[8];
     size_t n_ids, n_bytes;
     assert_int_equal(ct_engine_tokenize(engine, text, strlen(text), false, ids, 8, &n_ids), CT_OK);
     assert_int_equal(n_ids, 7);
@@ -46,6 +46,8 @@ static void check_model(const struct temp_dir *dir)
     assert_int_equal(ct_engine_tokenize(engine, text, strlen(text), true, ids, 8, &n_ids), CT_OK);
     assert_int_equal(n_ids, 7);
     assert_memory_equal(ids, around, sizeof around);
+    assert_int_equal(ct_engine_tokenize(engine, "", 0, true, ids, CT_AROUND_TOK, &n_ids), CT_OK);
+    assert_int_equal(n_ids, 2); /* more than of a text for BPE */
     assert_int_equal(ct_text_tokenize_pair(&engine->text, "a", 1, "un", 2, ids, types, 8, &n_ids),
                      CT_OK);
     assert_int_equal(n_ids, 5);
