@@ -18,7 +18,9 @@ static enum ct_status open_prompts(struct ct_openai_reader *reader, const char *
     request->prompts = ct_arena_alloc(&request->arena, n_prompts * sizeof *request->prompts);
     request->n_prompt_tok =
         ct_arena_alloc(&request->arena, n_prompts * sizeof *request->n_prompt_tok);
-    return request->prompts && request->n_prompt_tok ? CT_OK : CT_MEMORY;
+    request->is_truncated =
+        ct_arena_alloc(&request->arena, n_prompts * sizeof *request->is_truncated);
+    return request->prompts && request->n_prompt_tok && request->is_truncated ? CT_OK : CT_MEMORY;
 }
 
 static enum ct_status refuse_length(struct ct_openai_reader *reader, const char *field,
@@ -33,10 +35,10 @@ static enum ct_status add_text(struct ct_openai_reader *reader, const char *fiel
                                size_t n_bytes)
 {
     struct ct_request *request = reader->request;
-    size_t context_tok = (size_t)reader->model->info->context_tok;
+    const size_t context_tok = (size_t)reader->model->info->context_tok;
     size_t capacity = 3 * n_bytes + CT_AROUND_TOK;
     size_t n_ids = 0;
-    if (capacity > context_tok)
+    if (capacity > context_tok && !request->can_truncate)
         capacity = context_tok;
     int32_t *ids = ct_arena_alloc(&request->arena, capacity * sizeof *ids);
     if (ids == NULL)
@@ -45,9 +47,14 @@ static enum ct_status add_text(struct ct_openai_reader *reader, const char *fiel
         ct_engine_tokenize(reader->model->engine, text, n_bytes, true, ids, capacity, &n_ids);
     if (status != CT_OK)
         return status;
-    if (n_ids > capacity)
+    if (n_ids > context_tok && !request->can_truncate)
         return refuse_length(reader, field, n_ids);
-    if (n_ids == 0)
+    if (n_ids > context_tok) { /* the front, and the token that ends every text */
+        ids[context_tok - 1] = ids[n_ids - 1];
+        n_ids = context_tok;
+        request->is_truncated[request->n_prompts] = true;
+    }
+    if (n_ids == 0 || (n_bytes == 0 && request->kind == CT_REQUEST_EMBEDDING))
         return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
     request->prompts[request->n_prompts] = ids;
     request->n_prompt_tok[request->n_prompts++] = (int)n_ids;
@@ -61,13 +68,17 @@ static enum ct_status add_tokens(struct ct_openai_reader *reader, const char *fi
     size_t n = json_array_size(array);
     if (n == 0)
         return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
-    if (n > (size_t)reader->model->info->context_tok)
+    const size_t context_tok = (size_t)reader->model->info->context_tok;
+    const json_t *last = json_array_get(array, n - 1);
+    if (n > context_tok && !request->can_truncate)
         return refuse_length(reader, field, n);
+    request->is_truncated[request->n_prompts] = n > context_tok;
+    n = n < context_tok ? n : context_tok;
     int32_t *ids = ct_arena_alloc(&request->arena, n * sizeof *ids);
     if (ids == NULL)
         return CT_MEMORY;
     for (size_t i = 0; i < n; i++) {
-        const json_t *value = json_array_get(array, i);
+        const json_t *value = i + 1 < n ? json_array_get(array, i) : last;
         json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
         if (id < 0 || id >= reader->model->info->n_vocab) {
             char name[64], expected[64];

@@ -290,7 +290,7 @@ void ct_reply_write_embeddings(const struct ct_reply *reply, struct ct_buffer *o
         ct_buffer_printf(
             out, "%s{\"object\":\"embedding\",\"index\":%d,\"embedding\":", i ? "," : "", i);
         write_vector(request->sequences[i].vector, n, request->is_base64, out);
-        ct_buffer_text(out, "}");
+        ct_buffer_text(out, request->is_truncated[i] ? ",\"truncated\":true}" : "}");
     }
     ct_buffer_printf(out, "],\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}",
                      (long long)ledger.n_prompt_tok, (long long)ledger.n_prompt_tok);

@@ -110,10 +110,11 @@ struct ct_request {
     int max_tokens;            /* 0: not said */
     int max_completion_tokens; /* its other name; 0: not said */
     int n_dimensions;          /* of a vector, from the front; 0: all */
-    bool is_base64;            /* vectors as bytes of f32, little-endian */
-    int priority;              /* lower is earlier */
-    double timeout_s;          /* 0: none */
-    uint64_t client;           /* whose it is, for fairness */
+    bool can_truncate; /* what is longer than the model takes is cut, and the answer says so */
+    bool is_base64;    /* vectors as bytes of f32, little-endian */
+    int priority;      /* lower is earlier */
+    double timeout_s;  /* 0: none */
+    uint64_t client;   /* whose it is, for fairness */
     struct ct_sampling sampling;
     struct ct_stop_text stops[CT_MAX_STOPS];
     int n_stops;
@@ -121,6 +122,7 @@ struct ct_request {
     int n_prompts;
     const int32_t **prompts;       /* [n_prompts], tokens */
     int *n_prompt_tok;             /* [n_prompts] */
+    bool *is_truncated;            /* [n_prompts] */
     struct ct_sequence *sequences; /* [n_sequences], prompt p's choice c at p * n_choices + c */
     int n_sequences;
 

@@ -104,7 +104,20 @@ class Embeddings(unittest.TestCase):
         self.assertIn("tokens", self.refused("input", input="the cat " * 100))
         self.assertIn("more than 64", self.refused("input", input=["a"] * 65))
 
+    def test_truncate(self):
+        long = [7] + [5] * (2 * CONTEXT) + [3]
+        cut = self.embed(long, extra_body={"truncate": True}, encoding_format="float")
+        by_hand = self.embed([7] + [5] * (CONTEXT - 2) + [3], encoding_format="float")
+        self.assertEqual(cut.data[0].embedding, by_hand.data[0].embedding)
+        self.assertEqual(cut.usage.prompt_tokens, CONTEXT)
+        self.assertTrue(cut.data[0].truncated)
+        text = self.embed(["the cat " * 100, "the"], extra_body={"truncate": True})
+        self.assertTrue(text.data[0].truncated)
+        self.assertFalse(hasattr(text.data[1], "truncated"))
+        self.refused("truncate", input="a", truncate=1)
+
     def test_wrong_requests(self):
+        self.assertIn("is empty", self.refused("input", input=""))
         self.refused("input", input=[])
         self.refused("input[0]", input=[[]])
         self.refused("input[1]", input=["a", 5])
