@@ -30,7 +30,7 @@ def header(title):
     flags = set(fields.get("Flags", "").split())
     sets = [
         name
-        for name in ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_vbmi", "asimddp")
+        for name in ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_vbmi", "asimddp", "i8mm")
         if name in flags
     ]
     command = shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])

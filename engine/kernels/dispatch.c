@@ -13,7 +13,7 @@
 #include <sys/auxv.h>
 #endif
 
-static const char *const names[CT_N_ISA] = {"scalar", "avx2", "avxvnni", "avx512", "neon"};
+static const char *const names[CT_N_ISA] = {"scalar", "avx2", "avxvnni", "avx512", "neon", "i8mm"};
 
 const char *ct_isa_name(enum ct_isa isa)
 {
@@ -49,6 +49,8 @@ bool ct_isa_is_usable(enum ct_isa isa)
     case CT_ISA_neon: /* every arm64 has NEON, not every one the dot product and half arithmetic */
         return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 &&
                (getauxval(AT_HWCAP) & HWCAP_ASIMDHP) != 0;
+    case CT_ISA_i8mm:
+        return ct_isa_is_usable(CT_ISA_neon) && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 #endif
     default:
         return false;
@@ -71,8 +73,10 @@ static void use(struct ct_kernel_table *table, enum ct_isa isa)
 #endif
 #if CT_HAVE_ARM
 #define USE_neon(name, set) USE_scalar(name, set)
+#define USE_i8mm(name, set) USE_scalar(name, set)
 #else
 #define USE_neon(name, set)
+#define USE_i8mm(name, set)
 #endif
 #define CT_VARIANT(name, set)                                                                      \
     if (isa == CT_ISA_##set) {                                                                     \
@@ -108,8 +112,9 @@ static enum ct_isa choose(void)
         ct_log(CT_LOG_WARN, "CENTROID_CPU=%s: not on this processor, using %s", limit, names[best]);
         return best;
     }
-    ct_log(CT_LOG_WARN, "CENTROID_CPU=%s: none of scalar, avx2, avxvnni, avx512, neon; using %s",
-           limit, names[best]);
+    ct_log(CT_LOG_WARN,
+           "CENTROID_CPU=%s: none of scalar, avx2, avxvnni, avx512, neon, i8mm; using %s", limit,
+           names[best]);
     return best;
 }
 

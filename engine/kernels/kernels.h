@@ -2,8 +2,8 @@
  *
  * kernels.def lists every kernel with its signature, and every variant of it. The scalar variant is the
  * specification. Callers go through `ct_kernels()`, whose members are the best variants this machine and
- * CENTROID_CPU (scalar | avx2 | avxvnni | avx512 | neon) allow. Kernels return nothing: what can fail
- * was checked when the graph was planned. Any thread; they keep no state.
+ * CENTROID_CPU (scalar | avx2 | avxvnni | avx512 | neon | i8mm) allow. Kernels return nothing: what can
+ * fail was checked when the graph was planned. Any thread; they keep no state.
  *
  * Two rules that everything above rests on: integer kernels (and the float tail of linear_i8, whose order
  * and rounding are fixed) give the same bits in every variant; and a row's result never depends on which
@@ -132,7 +132,15 @@ const struct ct_kernel_table *ct_kernels(void);
 
 /* Instruction sets, from the plainest up; a set is usable when the processor (and the system) has it.
  */
-enum ct_isa { CT_ISA_scalar, CT_ISA_avx2, CT_ISA_avxvnni, CT_ISA_avx512, CT_ISA_neon, CT_N_ISA };
+enum ct_isa {
+    CT_ISA_scalar,
+    CT_ISA_avx2,
+    CT_ISA_avxvnni,
+    CT_ISA_avx512,
+    CT_ISA_neon,
+    CT_ISA_i8mm,
+    CT_N_ISA
+};
 const char *ct_isa_name(enum ct_isa isa);
 bool ct_isa_is_usable(enum ct_isa isa);
 

@@ -100,6 +100,7 @@ static void check_sets(uint64_t seed, const char *only)
 #define USE_scalar(name)
 #define USE_avx2(name)
 #define USE_neon(name)
+#define USE_i8mm(name)
 #define USE_avxvnni(name) avxvnni.name = ct_##name##_avxvnni;
 #define USE_avx512(name)  avx512.name = ct_##name##_avx512;
 #include "engine/kernels/kernels.def"

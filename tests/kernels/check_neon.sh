@@ -19,9 +19,13 @@ for file in engine/kernels/*.c engine/kernels/scalar/*.c engine/kernels/arm/*.c 
     object=$work/$(basename "$file" .c).o
     objects="$objects $object"
     set_flags=
-    case $file in *_neon.c) set_flags=-march=armv8.2-a+dotprod+fp16 ;; esac
+    case $file in
+    *_neon.c) set_flags=-march=armv8.2-a+dotprod+fp16 ;;
+    *_i8mm.c) set_flags=-march=armv8.2-a+dotprod+fp16+i8mm ;;
+    esac
     $cc $flags $set_flags -c "$file" -o "$object"
 done
 $cc -static $objects -lm -lpthread -o "$work/check_kernels"
-qemu-aarch64 "$work/check_kernels" "$@" | tee "$work/log"
+qemu-aarch64 -cpu max "$work/check_kernels" "$@" | tee "$work/log"
 grep -q "neon linear_i8: ok" "$work/log"
+grep -q "i8mm linear_i8: ok" "$work/log"
