@@ -4,12 +4,14 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* Whether an allocation of jansson's has failed in this thread. */
-static _Thread_local bool is_short;
+/* Whether jansson is reading or writing in this thread, and an allocation of its has failed. */
+static _Thread_local bool is_busy, is_short;
 
+/* Once one has failed, all do: jansson drops a byte that it has no room for, and if the next allocation
+ * went well it would look for the end of a token that has lost its quote. */
 static void *allocate(size_t n_bytes)
 {
-    void *p = malloc(n_bytes);
+    void *p = is_busy && is_short ? NULL : malloc(n_bytes);
     is_short = is_short || p == NULL;
     return p;
 }
@@ -24,12 +26,14 @@ static void begin(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, set_allocator);
     is_short = false;
+    is_busy = true;
 }
 
 enum ct_status ct_json_load(const char *text, size_t n_bytes, json_t **out, json_error_t *problem)
 {
     begin();
     *out = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, problem);
+    is_busy = false;
     if (is_short) {
         json_decref(*out);
         *out = NULL;
@@ -42,6 +46,7 @@ char *ct_json_dump(const json_t *value, size_t flags)
 {
     begin();
     char *text = json_dumps(value, flags | JSON_ENCODE_ANY);
+    is_busy = false;
     if (is_short) {
         free(text);
         return NULL;
