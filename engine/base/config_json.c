@@ -60,3 +60,14 @@ enum ct_status ct_config_double(const json_t *config, const char *key, double *v
         *value = json_number_value(found);
     return CT_OK;
 }
+
+enum ct_status ct_config_bool(const json_t *config, const char *key, bool *value,
+                              struct ct_error *err)
+{
+    const json_t *found = ct_config_key(config, key);
+    if (found != NULL && !json_is_boolean(found))
+        return ct_config_unexpected(key, found, "true or false", CT_FORMAT, err);
+    if (found != NULL)
+        *value = json_is_true(found);
+    return CT_OK;
+}

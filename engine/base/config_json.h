@@ -25,5 +25,7 @@ CT_MUST_CHECK enum ct_status ct_config_int(const json_t *config, const char *key
                                            int *value, struct ct_error *err);
 CT_MUST_CHECK enum ct_status ct_config_double(const json_t *config, const char *key, double *value,
                                               struct ct_error *err);
+CT_MUST_CHECK enum ct_status ct_config_bool(const json_t *config, const char *key, bool *value,
+                                            struct ct_error *err);
 
 #endif

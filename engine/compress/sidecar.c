@@ -1,9 +1,9 @@
 #include "engine/compress/sidecar.h"
 
-#include "engine/base/json_read.h"
 #include "engine/base/json_text.h"
 #include "engine/format/generation_config.h"
 #include "engine/format/gguf.h"
+#include "engine/format/json_file.h"
 #include "engine/format/mapping.h"
 #include "engine/format/pooling.h"
 #include "engine/tokenizer/bpe.h"
@@ -48,17 +48,13 @@ enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
             text = ct_hf_config_format(ct_model_file_hparams(model), quantization_text);
         free(quantization_text);
     } else {
-        struct ct_mapping mapping = {0};
-        json_t *config = NULL;
+        const struct ct_hparams *hparams = ct_model_file_hparams(model);
+        json_t *config;
         enum ct_status status =
-            ct_mapping_init_in(&mapping, ct_model_file_path(model), "config.json", err);
-        if (status == CT_OK)
-            status = ct_json_read((const char *)mapping.data, mapping.n_bytes, &config, err);
-        ct_mapping_deinit(&mapping);
+            ct_json_file_read(ct_model_file_path(model), "config.json", ct_json_read, &config, err);
         if (status != CT_OK)
             return status;
         /* Shared, as json_deep_copy leaves out what it has no memory for. */
-        const struct ct_hparams *hparams = ct_model_file_hparams(model);
         if (json_object_set(config, "quantization_config", quantization) == 0 &&
             (!hparams->is_encoder || ct_pooling_write(hparams, config) == CT_OK))
             text = ct_json_dump(config, JSON_INDENT(2));

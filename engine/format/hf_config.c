@@ -322,7 +322,6 @@ static enum ct_status json_shape(const json_t *config, struct ct_hparams *h, str
 static enum ct_status read_config(const json_t *config, struct ct_hparams *h, struct ct_error *err)
 {
     const json_t *family = ct_config_key(config, "model_type");
-    const json_t *tied = ct_config_key(config, "tie_word_embeddings");
     if (!json_is_string(family) || json_string_length(family) >= sizeof h->family)
         return ct_config_unexpected("model_type", family, "a short string", CT_FORMAT, err);
     snprintf(h->family, sizeof h->family, "%s", json_string_value(family));
@@ -331,10 +330,10 @@ static enum ct_status read_config(const json_t *config, struct ct_hparams *h, st
         h->norm_eps = 1e-12; /* BertConfig's own */
     const char *name = json_string_value(ct_config_key(config, "_name_or_path"));
     copy_name(h, name != NULL ? name : "", name != NULL ? strlen(name) : 0);
-    if (tied != NULL && !json_is_boolean(tied))
-        return ct_config_unexpected("tie_word_embeddings", tied, "true or false", CT_FORMAT, err);
-    h->has_tied_embeddings = json_is_true(tied);
-    enum ct_status status = json_shape(config, h, err);
+    enum ct_status status =
+        ct_config_bool(config, "tie_word_embeddings", &h->has_tied_embeddings, err);
+    if (status == CT_OK)
+        status = json_shape(config, h, err);
     if (status == CT_OK)
         status = json_rope(config, h, err);
     if (status == CT_OK)

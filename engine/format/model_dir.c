@@ -1,9 +1,8 @@
 /* A Hugging Face directory as a model: config.json, and model.safetensors or the shards that
  * model.safetensors.index.json names. Clustered matrices are found through config.json's
  * quantization_config.tensors and checked here, once. */
-#include "engine/base/json_read.h"
 #include "engine/format/generation_config.h"
-#include "engine/format/mapping.h"
+#include "engine/format/json_file.h"
 #include "engine/format/model_file_internal.h"
 #include "engine/format/pooling.h"
 #include "engine/format/safetensors.h"
@@ -17,19 +16,6 @@ enum {
     MAX_SHARDS = 1024,
     KERNEL_ALIGNMENT = 64, /* of index, scale and offset */
 };
-
-/* Reads dir/name as JSON. */
-static enum ct_status read_json(const char *dir, const char *name, json_t **out,
-                                struct ct_error *err)
-{
-    struct ct_mapping mapping;
-    enum ct_status status = ct_mapping_init_in(&mapping, dir, name, err);
-    if (status != CT_OK)
-        return status;
-    status = ct_json_read((const char *)mapping.data, mapping.n_bytes, out, err);
-    ct_mapping_deinit(&mapping);
-    return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s/%s", dir, name);
-}
 
 /* ---- shards ---- */
 
@@ -134,7 +120,7 @@ static enum ct_status open_safetensors(struct ct_model_file *file, struct ct_err
 {
     json_t *index = NULL;
     static const char index_name[] = "model.safetensors.index.json";
-    enum ct_status status = read_json(file->path, index_name, &index, err);
+    enum ct_status status = ct_json_file_read(file->path, index_name, ct_json_read, &index, err);
     if (status == CT_OK) {
         status = open_shards(file, index, err);
         if (status != CT_OK)
@@ -279,7 +265,7 @@ static enum ct_status read_generation(struct ct_model_file *file, struct ct_erro
 {
     static const char name[] = "generation_config.json";
     json_t *config = NULL;
-    enum ct_status status = read_json(file->path, name, &config, err);
+    enum ct_status status = ct_json_file_read(file->path, name, ct_json_read, &config, err);
     if (status != CT_OK)
         return status == CT_NOT_FOUND ? CT_OK : status;
     status = ct_generation_from_json(config, &file->hparams, err);
@@ -292,7 +278,8 @@ static enum ct_status read_generation(struct ct_model_file *file, struct ct_erro
 enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *err)
 {
     json_t *config = NULL;
-    enum ct_status status = read_json(file->path, "config.json", &config, err);
+    enum ct_status status =
+        ct_json_file_read(file->path, "config.json", ct_json_read, &config, err);
     if (status != CT_OK)
         return status; /* names the path already */
     status = ct_hf_config_read(config, &file->hparams, err);

@@ -1,28 +1,18 @@
 #include "engine/format/pooling.h"
 
-#include "engine/base/json_read.h"
 #include "engine/format/config_value.h"
-#include "engine/format/mapping.h"
+#include "engine/format/json_file.h"
 
 #include <string.h>
 
 static const char *const modes[] = {[CT_POOLING_MEAN] = "mean", [CT_POOLING_CLS] = "cls"};
 
-typedef enum ct_status read_fn(const char *text, size_t n_bytes, json_t **out,
-                               struct ct_error *err);
-
 /* A JSON file of the directory; *out stays NULL where there is none. */
-static enum ct_status read_file(const char *dir, const char *name, read_fn *read, json_t **out,
-                                struct ct_error *err)
+static enum ct_status read_file(const char *dir, const char *name, ct_json_read_fn *read,
+                                json_t **out, struct ct_error *err)
 {
-    struct ct_mapping file;
-    *out = NULL;
-    enum ct_status status = ct_mapping_init_in(&file, dir, name, err);
-    if (status != CT_OK)
-        return status == CT_NOT_FOUND ? CT_OK : status;
-    status = read((const char *)file.data, file.n_bytes, out, err);
-    ct_mapping_deinit(&file);
-    return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s/%s", dir, name);
+    enum ct_status status = ct_json_file_read(dir, name, read, out, err);
+    return status == CT_NOT_FOUND ? CT_OK : status;
 }
 
 /* pooling_mode_mean_tokens and its like: exactly one is true. */
@@ -68,11 +58,10 @@ static bool has_normalize(const json_t *modules)
 static enum ct_status read_config(const json_t *config, struct ct_hparams *h, struct ct_error *err)
 {
     const json_t *mode = ct_config_key(config, "pooling_mode");
-    const json_t *is_unit = ct_config_key(config, "normalize_embeddings");
-    if (is_unit != NULL && !json_is_boolean(is_unit))
-        return ct_config_unexpected("normalize_embeddings", is_unit, "true or false", CT_FORMAT,
-                                    err);
-    h->pooling.is_unit = json_is_true(is_unit);
+    enum ct_status status =
+        ct_config_bool(config, "normalize_embeddings", &h->pooling.is_unit, err);
+    if (status != CT_OK)
+        return status;
     for (size_t i = 0; i < sizeof modes / sizeof *modes && json_is_string(mode); i++)
         if (strcmp(json_string_value(mode), modes[i]) == 0) {
             h->pooling.mode = (enum ct_pooling_mode)i;

@@ -77,17 +77,6 @@ static enum ct_status find_processor(const json_t *config, const char *model_typ
 
 /* ---- fields ---- */
 
-static enum ct_status read_bool(const json_t *config, const char *key, bool *value,
-                                struct ct_error *err)
-{
-    const json_t *found = ct_config_key(config, key);
-    if (found != NULL && !json_is_boolean(found))
-        return ct_config_unexpected(key, found, "true or false", CT_FORMAT, err);
-    if (found != NULL)
-        *value = json_is_true(found);
-    return CT_OK;
-}
-
 /* As PIL.Image.Resampling counts. */
 static enum ct_status read_filter(const json_t *config, enum ct_image_filter *filter,
                                   struct ct_error *err)
@@ -195,7 +184,7 @@ static enum ct_status read_fields(const json_t *config, bool is_square,
     };
     enum ct_status status = CT_OK;
     for (size_t i = 0; i < sizeof flags / sizeof flags[0] && status == CT_OK; i++)
-        status = read_bool(config, flags[i].key, flags[i].value, err);
+        status = ct_config_bool(config, flags[i].key, flags[i].value, err);
     if (status == CT_OK && does_pad)
         status = ct_error_set(err, CT_UNSUPPORTED, "do_pad is true, expected false");
     if (status == CT_OK)

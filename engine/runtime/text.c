@@ -2,9 +2,9 @@
  * functions. A GGUF file holds both in its metadata; a directory has tokenizer.json, or vocab.txt
  * in old models of the BERT family, and the template in tokenizer_config.json or
  * chat_template.jinja. Any thread. */
-#include "engine/base/json_read.h"
 #include "engine/base/log.h"
 #include "engine/format/gguf.h"
+#include "engine/format/json_file.h"
 #include "engine/format/mapping.h"
 #include "engine/runtime/engine_internal.h"
 
@@ -58,16 +58,11 @@ static enum ct_status init_from_gguf(struct ct_text *text, const struct ct_gguf 
 static enum ct_status read_tokenizer_config(struct ct_text *text, const char *dir,
                                             struct ct_error *err)
 {
-    static const char name[] = "tokenizer_config.json";
-    struct ct_mapping file;
-    json_t *config = NULL;
-    enum ct_status status = ct_mapping_init_in(&file, dir, name, err);
+    json_t *config;
+    enum ct_status status =
+        ct_json_file_read(dir, "tokenizer_config.json", ct_json_read, &config, err);
     if (status != CT_OK)
         return status == CT_NOT_FOUND ? CT_OK : status;
-    status = ct_json_read((const char *)file.data, file.n_bytes, &config, err);
-    ct_mapping_deinit(&file);
-    if (status != CT_OK)
-        return ct_error_prefix(err, "%s/%s", dir, name);
     text->wants_bos = json_is_true(json_object_get(config, "add_bos_token"));
     const json_t *source = json_object_get(config, "chat_template");
     if (json_is_string(source))
