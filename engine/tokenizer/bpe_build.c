@@ -1,15 +1,13 @@
 /* Builds a tokenizer's tables from what a reader finds in a file, and checks it. */
 #include "engine/tokenizer/bpe_internal.h"
 
+#include "engine/tokenizer/table.h"
 #include "engine/tokenizer/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_MERGES = 1 << 24, BYTE_CHARS = 256 + 68 };
-
-/* Text for an error message, cut where it is long. */
-#define CLIP(n_bytes) ((int)((n_bytes) < 48 ? (n_bytes) : 48))
 
 static bool is_printable(uint32_t byte)
 {
@@ -22,35 +20,6 @@ static void fill_byte_chars(uint16_t byte_chars[256])
     uint16_t next = 256;
     for (uint32_t byte = 0; byte < 256; byte++)
         byte_chars[byte] = is_printable(byte) ? (uint16_t)byte : next++;
-}
-
-/* Grows an array of items to hold one more; false when memory is short. */
-static bool reserve(void **items, size_t item_bytes, int *capacity, int n_items)
-{
-    if (n_items <= *capacity)
-        return true;
-    int wanted = n_items < 1024 ? 1024 : n_items + n_items / 2;
-    void *grown = realloc(*items, (size_t)wanted * item_bytes);
-    if (grown == NULL)
-        return false;
-    memset((char *)grown + (size_t)*capacity * item_bytes, 0,
-           (size_t)(wanted - *capacity) * item_bytes);
-    *items = grown;
-    *capacity = wanted;
-    return true;
-}
-
-/* A power of two at least twice n, filled with -1. */
-static void *alloc_slots(int n, size_t slot_bytes, uint32_t *mask)
-{
-    size_t n_slots = 16;
-    while (n_slots < 2 * (size_t)n)
-        n_slots *= 2;
-    void *slots = malloc(n_slots * slot_bytes);
-    if (slots != NULL)
-        memset(slots, -1, n_slots * slot_bytes);
-    *mask = (uint32_t)(n_slots - 1);
-    return slots;
 }
 
 enum ct_status ct_bpe_open_empty(struct ct_bpe **out)
@@ -113,17 +82,18 @@ enum ct_status ct_bpe_add_token(struct ct_bpe *bpe, int64_t id, int64_t limit, c
     if (limit > CT_BPE_MAX_VOCAB)
         limit = CT_BPE_MAX_VOCAB;
     if (id < 0 || id >= limit)
-        return ct_error_set(err, CT_FORMAT, "token \"%.*s\": id %lld, limit %lld", CLIP(n_bytes),
+        return ct_error_set(err, CT_FORMAT, "token \"%.*s\": id %lld, limit %lld", CT_CLIP(n_bytes),
                             text, (long long)id, (long long)limit);
     if (n_bytes == 0 || n_bytes > INT32_MAX || !ct_utf8_is_valid(text, n_bytes))
         return ct_error_set(err, CT_FORMAT, "token %lld: text of %zu bytes is %s", (long long)id,
                             n_bytes, n_bytes == 0 ? "empty" : "not UTF-8");
-    if (!reserve((void **)&bpe->tokens, sizeof bpe->tokens[0], &bpe->vocab_capacity, (int)id + 1))
+    if (!ct_table_reserve((void **)&bpe->tokens, sizeof bpe->tokens[0], &bpe->vocab_capacity,
+                          (int)id + 1))
         return CT_MEMORY;
     struct ct_bpe_token *token = &bpe->tokens[id];
     if (token->text != NULL)
         return ct_error_set(err, CT_FORMAT, "id %lld is both \"%.*s\" and \"%.*s\"", (long long)id,
-                            CLIP(token->n_text), token->text, CLIP(n_bytes), text);
+                            CT_CLIP(token->n_text), token->text, CT_CLIP(n_bytes), text);
     token->text = ct_arena_text(&bpe->arena, text, n_bytes);
     if (token->text == NULL)
         return CT_MEMORY;
@@ -133,26 +103,12 @@ enum ct_status ct_bpe_add_token(struct ct_bpe *bpe, int64_t id, int64_t limit, c
     return CT_OK;
 }
 
-/* Goes on with an FNV-1a hash. */
-static uint64_t hash_text(uint64_t hash, const char *text, size_t n_bytes)
-{
-    for (size_t i = 0; i < n_bytes; i++)
-        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001B3);
-    return hash;
-}
-
-static const uint64_t hash_start = UINT64_C(0xCBF29CE484222325);
-
-static uint32_t fold(uint64_t hash)
-{
-    return (uint32_t)(hash ^ hash >> 32);
-}
-
 /* The slot of the token whose text is left + right, or the empty slot where it would be. */
 static struct ct_bpe_slot *find_slot(const struct ct_bpe *bpe, const char *left, size_t n_left,
                                      const char *right, size_t n_right, uint32_t *hash)
 {
-    *hash = fold(hash_text(hash_text(hash_start, left, n_left), right, n_right));
+    *hash = ct_table_fold(
+        ct_table_hash(ct_table_hash(CT_TABLE_HASH_START, left, n_left), right, n_right));
     for (uint32_t i = *hash & bpe->token_mask;; i = (i + 1) & bpe->token_mask) {
         struct ct_bpe_slot *slot = &bpe->token_slots[i];
         if (slot->id < 0)
@@ -180,7 +136,7 @@ int ct_bpe_token_id(const struct ct_bpe *bpe, const char *text, size_t n_bytes)
 
 enum ct_status ct_bpe_index_tokens(struct ct_bpe *bpe, struct ct_error *err)
 {
-    bpe->token_slots = alloc_slots(bpe->n_vocab, sizeof bpe->token_slots[0], &bpe->token_mask);
+    bpe->token_slots = ct_table_slots(bpe->n_vocab, sizeof bpe->token_slots[0], &bpe->token_mask);
     if (bpe->token_slots == NULL)
         return CT_MEMORY;
     for (int32_t id = 0; id < bpe->n_vocab; id++) {
@@ -191,7 +147,7 @@ enum ct_status ct_bpe_index_tokens(struct ct_bpe *bpe, struct ct_error *err)
         struct ct_bpe_slot *slot = find_slot(bpe, token->text, token->n_text, "", 0, &hash);
         if (slot->id >= 0)
             return ct_error_set(err, CT_FORMAT, "token \"%.*s\" has two ids, %d and %d",
-                                CLIP(token->n_text), token->text, slot->id, id);
+                                CT_CLIP(token->n_text), token->text, slot->id, id);
         *slot = (struct ct_bpe_slot){id, hash};
     }
     return CT_OK;
@@ -199,8 +155,8 @@ enum ct_status ct_bpe_index_tokens(struct ct_bpe *bpe, struct ct_error *err)
 
 enum ct_status ct_bpe_add_added(struct ct_bpe *bpe, int32_t id, bool is_special, bool is_normalized)
 {
-    if (!reserve((void **)&bpe->added, sizeof bpe->added[0], &bpe->added_capacity,
-                 bpe->n_added + 1))
+    if (!ct_table_reserve((void **)&bpe->added, sizeof bpe->added[0], &bpe->added_capacity,
+                          bpe->n_added + 1))
         return CT_MEMORY;
     bpe->added[bpe->n_added++] = (struct ct_bpe_added){id, is_normalized};
     bpe->tokens[id].is_special = is_special;
@@ -217,7 +173,7 @@ enum ct_status ct_bpe_add_merge(struct ct_bpe *bpe, const char *left, size_t n_l
     };
     if (merge.left < 0 || merge.right < 0 || merge.whole < 0)
         return ct_error_set(err, CT_FORMAT, "merge %d: \"%.*s\" + \"%.*s\": %s is not a token",
-                            bpe->n_merges, CLIP(n_left), left, CLIP(n_right), right,
+                            bpe->n_merges, CT_CLIP(n_left), left, CT_CLIP(n_right), right,
                             merge.left < 0    ? "the first"
                             : merge.right < 0 ? "the second"
                                               : "the whole");
@@ -226,7 +182,8 @@ enum ct_status ct_bpe_add_merge(struct ct_bpe *bpe, const char *left, size_t n_l
         return ct_error_set(err, CT_UNSUPPORTED, "merge %d: a token with a space", bpe->n_merges);
     if (bpe->n_merges == MAX_MERGES)
         return ct_error_set(err, CT_FORMAT, "more than %d merges", MAX_MERGES);
-    if (!reserve((void **)&bpe->merges, sizeof merge, &bpe->merge_capacity, bpe->n_merges + 1))
+    if (!ct_table_reserve((void **)&bpe->merges, sizeof merge, &bpe->merge_capacity,
+                          bpe->n_merges + 1))
         return CT_MEMORY;
     bpe->merges[bpe->n_merges++] = merge;
     return CT_OK;
@@ -239,7 +196,7 @@ enum ct_status ct_bpe_add_merge_line(struct ct_bpe *bpe, const char *line, size_
     size_t n_left = space == NULL ? n_bytes : (size_t)(space - line);
     if (space == NULL || memchr(space + 1, ' ', n_bytes - n_left - 1) != NULL)
         return ct_error_set(err, CT_FORMAT, "merge %d: \"%.*s\" is not two tokens", bpe->n_merges,
-                            CLIP(n_bytes), line);
+                            CT_CLIP(n_bytes), line);
     return ct_bpe_add_merge(bpe, line, n_left, space + 1, n_bytes - n_left - 1, err);
 }
 
@@ -247,7 +204,7 @@ static uint32_t merge_slot(const struct ct_bpe *bpe, int32_t left, int32_t right
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     key ^= key >> 32;
-    return fold(key * UINT64_C(0x9E3779B97F4A7C15)) & bpe->merge_mask;
+    return ct_table_fold(key * UINT64_C(0x9E3779B97F4A7C15)) & bpe->merge_mask;
 }
 
 int32_t ct_bpe_merge_rank(const struct ct_bpe *bpe, int32_t left, int32_t right)
@@ -264,7 +221,7 @@ int32_t ct_bpe_merge_rank(const struct ct_bpe *bpe, int32_t left, int32_t right)
 
 static enum ct_status index_merges(struct ct_bpe *bpe)
 {
-    bpe->merge_slots = alloc_slots(bpe->n_merges, sizeof bpe->merge_slots[0], &bpe->merge_mask);
+    bpe->merge_slots = ct_table_slots(bpe->n_merges, sizeof bpe->merge_slots[0], &bpe->merge_mask);
     if (bpe->merge_slots == NULL)
         return CT_MEMORY;
     for (int32_t rank = 0; rank < bpe->n_merges; rank++) {

@@ -2,6 +2,7 @@
  * collected character by character and cut into pieces when it ends. */
 #include "engine/tokenizer/wordpiece.h"
 
+#include "engine/tokenizer/table.h"
 #include "engine/tokenizer/utf8.h"
 #include "engine/tokenizer/wordpiece_internal.h"
 
@@ -77,10 +78,10 @@ static int32_t find_piece(const struct ct_wordpiece *wordpiece, bool is_inside, 
                           size_t n_bytes, size_t *n_piece)
 {
     const size_t n_prefix = is_inside ? wordpiece->n_prefix : 0;
-    uint64_t hash = is_inside ? wordpiece->prefix_hash : CT_WORDPIECE_HASH_START;
+    uint64_t hash = is_inside ? wordpiece->prefix_hash : CT_TABLE_HASH_START;
     int32_t found = -1;
     for (size_t n = 1; n <= n_bytes && n_prefix + n <= wordpiece->longest_bytes; n++) {
-        hash = ct_wordpiece_hash(hash, text[n - 1]);
+        hash = ct_table_hash_byte(hash, text[n - 1]);
         if (n < n_bytes && ((unsigned char)text[n] & 0xC0) == 0x80)
             continue; /* within a character */
         const int32_t id = ct_wordpiece_find(wordpiece, wordpiece->prefix, n_prefix, text, n, hash);

@@ -1,28 +1,10 @@
 /* Builds a tokenizer's tables from what a reader finds in a file, and checks it. */
+#include "engine/tokenizer/table.h"
 #include "engine/tokenizer/utf8.h"
 #include "engine/tokenizer/wordpiece_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Text for an error message, cut where it is long. */
-#define CLIP(n_bytes) ((int)((n_bytes) < 48 ? (n_bytes) : 48))
-
-/* Grows an array of items to hold n_items; false when memory is short. */
-static bool reserve(void **items, size_t item_bytes, int *capacity, int n_items)
-{
-    if (n_items <= *capacity)
-        return true;
-    const int wanted = n_items < 1024 ? 1024 : n_items + n_items / 2;
-    void *grown = realloc(*items, (size_t)wanted * item_bytes);
-    if (grown == NULL)
-        return false;
-    memset((char *)grown + (size_t)*capacity * item_bytes, 0,
-           (size_t)(wanted - *capacity) * item_bytes);
-    *items = grown;
-    *capacity = wanted;
-    return true;
-}
 
 enum ct_status ct_wordpiece_open_empty(struct ct_wordpiece **out)
 {
@@ -53,18 +35,18 @@ enum ct_status ct_wordpiece_add_token(struct ct_wordpiece *wordpiece, int64_t id
     if (limit > CT_WORDPIECE_MAX_VOCAB)
         limit = CT_WORDPIECE_MAX_VOCAB;
     if (id < 0 || id >= limit)
-        return ct_error_set(err, CT_FORMAT, "token \"%.*s\": id %lld, limit %lld", CLIP(n_bytes),
+        return ct_error_set(err, CT_FORMAT, "token \"%.*s\": id %lld, limit %lld", CT_CLIP(n_bytes),
                             text, (long long)id, (long long)limit);
     if (n_bytes > INT32_MAX || !ct_utf8_is_valid(text, n_bytes))
         return ct_error_set(err, CT_FORMAT, "token %lld: text of %zu bytes is not UTF-8",
                             (long long)id, n_bytes);
-    if (!reserve((void **)&wordpiece->tokens, sizeof wordpiece->tokens[0],
-                 &wordpiece->vocab_capacity, (int)id + 1))
+    if (!ct_table_reserve((void **)&wordpiece->tokens, sizeof wordpiece->tokens[0],
+                          &wordpiece->vocab_capacity, (int)id + 1))
         return CT_MEMORY;
     struct ct_wordpiece_token *token = &wordpiece->tokens[id];
     if (token->text != NULL)
         return ct_error_set(err, CT_FORMAT, "id %lld is both \"%.*s\" and \"%.*s\"", (long long)id,
-                            CLIP(token->n_bytes), token->text, CLIP(n_bytes), text);
+                            CT_CLIP(token->n_bytes), token->text, CT_CLIP(n_bytes), text);
     token->text = ct_arena_text(&wordpiece->arena, text, n_bytes);
     if (token->text == NULL)
         return CT_MEMORY;
@@ -76,10 +58,7 @@ enum ct_status ct_wordpiece_add_token(struct ct_wordpiece *wordpiece, int64_t id
 
 static uint64_t hash_text(const char *text, size_t n_bytes)
 {
-    uint64_t hash = CT_WORDPIECE_HASH_START;
-    for (size_t i = 0; i < n_bytes; i++)
-        hash = ct_wordpiece_hash(hash, text[i]);
-    return hash;
+    return ct_table_hash(CT_TABLE_HASH_START, text, n_bytes);
 }
 
 /* The slot of the token whose text is prefix + text, or the empty slot where it would be. */
@@ -100,32 +79,23 @@ static struct ct_wordpiece_slot *find_slot(const struct ct_wordpiece *wordpiece,
     }
 }
 
-static uint32_t fold(uint64_t hash)
-{
-    return (uint32_t)(hash ^ hash >> 32);
-}
-
 int32_t ct_wordpiece_find(const struct ct_wordpiece *wordpiece, const char *prefix, size_t n_prefix,
                           const char *text, size_t n_bytes, uint64_t hash)
 {
-    return find_slot(wordpiece, prefix, n_prefix, text, n_bytes, fold(hash))->id;
+    return find_slot(wordpiece, prefix, n_prefix, text, n_bytes, ct_table_fold(hash))->id;
 }
 
 enum ct_status ct_wordpiece_index_tokens(struct ct_wordpiece *wordpiece)
 {
-    size_t n_slots = 16;
-    while (n_slots < 2 * (size_t)wordpiece->n_vocab)
-        n_slots *= 2;
-    wordpiece->slots = malloc(n_slots * sizeof wordpiece->slots[0]);
+    wordpiece->slots =
+        ct_table_slots(wordpiece->n_vocab, sizeof wordpiece->slots[0], &wordpiece->slot_mask);
     if (wordpiece->slots == NULL)
         return CT_MEMORY;
-    memset(wordpiece->slots, -1, n_slots * sizeof wordpiece->slots[0]);
-    wordpiece->slot_mask = (uint32_t)(n_slots - 1);
     for (int32_t id = 0; id < wordpiece->n_vocab; id++) {
         const struct ct_wordpiece_token *token = &wordpiece->tokens[id];
         if (token->text == NULL)
             continue;
-        const uint32_t hash = fold(hash_text(token->text, token->n_bytes));
+        const uint32_t hash = ct_table_fold(hash_text(token->text, token->n_bytes));
         *find_slot(wordpiece, "", 0, token->text, token->n_bytes, hash) =
             (struct ct_wordpiece_slot){id, hash};
         if (token->n_bytes > wordpiece->longest_bytes)
@@ -154,19 +124,19 @@ enum ct_status ct_wordpiece_add_added(struct ct_wordpiece *wordpiece, int32_t id
         ct_bert_begin(is_normalized ? &wordpiece->rules : NULL, token->text, token->n_bytes);
     /* No character becomes more characters than it has bytes. */
     uint32_t *chars = ct_arena_alloc(&wordpiece->arena, token->n_bytes * sizeof chars[0]);
-    if (chars == NULL || !reserve((void **)&wordpiece->added, sizeof wordpiece->added[0],
-                                  &wordpiece->added_capacity, wordpiece->n_added + 1))
+    if (chars == NULL || !ct_table_reserve((void **)&wordpiece->added, sizeof wordpiece->added[0],
+                                           &wordpiece->added_capacity, wordpiece->n_added + 1))
         return CT_MEMORY;
     struct ct_bert_char c;
     int n_chars = 0;
     for (; ct_bert_next(&cursor, &c); chars[n_chars++] = c.code_point)
         if (c.combining != 0)
             return ct_error_set(err, CT_UNSUPPORTED, "content with marks: \"%.*s\"",
-                                CLIP(token->n_bytes), token->text);
+                                CT_CLIP(token->n_bytes), token->text);
     if (n_chars == 0)
         return ct_error_set(err, CT_UNSUPPORTED,
                             "content that is nothing when normalized: \"%.*s\"",
-                            CLIP(token->n_bytes), token->text);
+                            CT_CLIP(token->n_bytes), token->text);
     token->is_special = is_special;
     wordpiece->added[wordpiece->n_added++] = (struct ct_wordpiece_added){
         .id = id, .n_chars = n_chars, .chars = chars, .is_normalized = is_normalized};

@@ -68,13 +68,6 @@ struct ct_wordpiece {
     struct ct_wordpiece_template templates[2]; /* around one text, and two */
 };
 
-/* An FNV-1a hash, which goes on byte by byte. */
-#define CT_WORDPIECE_HASH_START UINT64_C(0xCBF29CE484222325)
-static inline uint64_t ct_wordpiece_hash(uint64_t hash, char byte)
-{
-    return (hash ^ (unsigned char)byte) * UINT64_C(0x100000001B3);
-}
-
 CT_MUST_CHECK enum ct_status ct_wordpiece_open_empty(struct ct_wordpiece **out);
 
 /* Adds a token; text is copied. CT_FORMAT when id is not in 0..limit-1 or is taken, or when text is
@@ -86,7 +79,7 @@ CT_MUST_CHECK enum ct_status ct_wordpiece_add_token(struct ct_wordpiece *wordpie
 /* Makes tokens findable by text, all that were added so far; of equal ones the last. */
 CT_MUST_CHECK enum ct_status ct_wordpiece_index_tokens(struct ct_wordpiece *wordpiece);
 
-/* The id of the piece prefix + text, whose hash is given, or -1; prefix may be empty. */
+/* The id of the piece prefix + text, whose hash (table.h) is given, or -1; prefix may be empty. */
 int32_t ct_wordpiece_find(const struct ct_wordpiece *wordpiece, const char *prefix, size_t n_prefix,
                           const char *text, size_t n_bytes, uint64_t hash);
 
