@@ -95,12 +95,13 @@ static void place(struct ct_cpu_walk *walk, const struct ct_node *node)
     int64_t begin, end;
     ct_cpu_begin_rows(walk, node->out, &begin, &end);
     for (int64_t t = begin; t < end; t++) {
-        const int64_t rows[] = {walk->batch->positions[t], 0};
-        for (int i = 0; i < 2; i++) {
-            matrix_row(&cpu->matrices[node->weights[i]], rows[i], row);
-            cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
-        }
+        matrix_row(&cpu->matrices[node->weights[0]], walk->batch->positions[t], row);
+        cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
     }
+    if (begin < end)
+        matrix_row(&cpu->matrices[node->weights[1]], 0, row);
+    for (int64_t t = begin; t < end; t++)
+        cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
 }
 
 /* Row t of what a norm or an activation makes. */
