@@ -97,13 +97,10 @@ static bool fits(const struct ct_graph *graph, const struct ct_node *node)
     case CT_OP_EMBED:
         return in == NULL && graph->slots[node->weights[0]].k == out->width;
     case CT_OP_PLACE:
-        return node->in == node->out && node->n_weights == 2 &&
-               graph->slots[node->weights[0]].k == in->width &&
-               graph->slots[node->weights[1]].k == in->width;
+        return node->in == node->out && node->n_weights == 2 && weights_fit(graph, node, in->width);
     case CT_OP_LAYERNORM:
         return in->width == out->width && node->n_weights == 2 &&
-               graph->slots[node->weights[0]].k == in->width &&
-               graph->slots[node->weights[1]].k == in->width;
+               weights_fit(graph, node, in->width);
     case CT_OP_RMSNORM:
         return in->width == out->width && graph->slots[node->weights[0]].k == in->width;
     case CT_OP_LINEAR:
