@@ -1,6 +1,7 @@
 #include "cli/calibrate.h"
 
 #include "cli/cli.h"
+#include "engine/engine.h"
 #include "engine/runtime/layerwise.h"
 #include "engine/runtime/text.h"
 
@@ -86,43 +87,33 @@ static enum ct_status calibrate(void *context, const char *name, struct ct_sourc
     return CT_OK;
 }
 
-static enum ct_status read_tokens(const struct ct_model_file *model, const char *path,
+static enum ct_status read_tokens(const struct ct_text *text, const char *path, bool has_special,
                                   int32_t **ids, size_t *n_ids, struct ct_error *err)
 {
-    struct ct_text text;
     char *bytes = NULL;
     size_t n_bytes = 0;
-    enum ct_status status = ct_text_init(&text, model, err);
-    if (status != CT_OK)
-        return status;
-    status = ct_cli_read_file(path, &bytes, &n_bytes, err);
-    if (status == CT_OK && (*ids = malloc((n_bytes + 2) * sizeof **ids)) == NULL)
+    enum ct_status status = ct_cli_read_file(path, &bytes, &n_bytes, err);
+    const size_t capacity = 3 * n_bytes + CT_AROUND_TOK;
+    if (status == CT_OK && (*ids = malloc(capacity * sizeof **ids)) == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for the tokens of %zu bytes", n_bytes);
-    if (status == CT_OK &&
-        (status = ct_text_tokenize(&text, bytes, n_bytes, !ct_model_file_hparams(model)->is_encoder,
-                                   *ids, n_bytes + 2, n_ids)) != CT_OK)
+    if (status == CT_OK && (status = ct_text_tokenize(text, bytes, n_bytes, has_special, *ids,
+                                                      capacity, n_ids)) != CT_OK)
         ct_error_set(err, status, "%s: %s", path, ct_status_text(status));
     if (status == CT_OK && *n_ids == 0)
         status = ct_error_set(err, CT_INVALID, "--calibrate %s: the text is empty", path);
     free(bytes);
-    ct_text_deinit(&text);
     return status;
 }
 
 /* Cuts ids [n] into sequences of SENTENCE_TOK as an encoder reads them, with the tokens in front and
  * behind that it has for an empty text; the end of the text may be left over. */
-static enum ct_status cut_sentences(const struct ct_model_file *model, int32_t **ids, size_t *n,
+static enum ct_status cut_sentences(const struct ct_text *text, int32_t **ids, size_t *n,
                                     struct ct_error *err)
 {
     enum { INNER_TOK = SENTENCE_TOK - 2 };
-    struct ct_text text;
     int32_t ends[2];
     size_t n_ends = 0, n_cut = 0;
-    enum ct_status status = ct_text_init(&text, model, err);
-    if (status != CT_OK)
-        return status;
-    status = ct_text_tokenize(&text, "", 0, true, ends, 2, &n_ends);
-    ct_text_deinit(&text);
+    enum ct_status status = ct_text_tokenize(text, "", 0, true, ends, 2, &n_ends);
     if (status != CT_OK || n_ends != 2 || *n < INNER_TOK)
         return status;
     int32_t *cut = malloc((*n / INNER_TOK * SENTENCE_TOK) * sizeof *cut);
@@ -139,6 +130,22 @@ static enum ct_status cut_sentences(const struct ct_model_file *model, int32_t *
     return CT_OK;
 }
 
+/* What the run reads of a file. */
+static enum ct_status read_text(const struct ct_model_file *model, const char *path, int32_t **ids,
+                                size_t *n_ids, struct ct_error *err)
+{
+    const bool is_encoder = ct_model_file_hparams(model)->is_encoder;
+    struct ct_text text;
+    enum ct_status status = ct_text_init(&text, model, err);
+    if (status != CT_OK)
+        return status;
+    status = read_tokens(&text, path, !is_encoder, ids, n_ids, err);
+    if (status == CT_OK && is_encoder)
+        status = cut_sentences(&text, ids, n_ids, err);
+    ct_text_deinit(&text);
+    return status;
+}
+
 enum ct_status ct_calibration_open(const struct ct_model_file *model, const char *text,
                                    struct ct_pool *pool, struct ct_calibration **out,
                                    struct ct_error *err)
@@ -152,15 +159,12 @@ enum ct_status ct_calibration_open(const struct ct_model_file *model, const char
     calibration->calibrator = (struct ct_calibrator){find_place, calibrate, calibration};
     calibration->pool = pool;
     calibration->place = -1;
-    enum ct_status status = read_tokens(model, text, &ids, &n_ids, err);
-    const bool is_encoder = ct_model_file_hparams(model)->is_encoder;
-    if (status == CT_OK && is_encoder)
-        status = cut_sentences(model, &ids, &n_ids, err);
+    const int window_tok = ct_model_file_hparams(model)->is_encoder ? SENTENCE_TOK : WINDOW_TOK;
+    enum ct_status status = read_text(model, text, &ids, &n_ids, err);
     if (status == CT_OK)
         status = ct_layerwise_open(model, ids,
                                    n_ids < CT_CALIBRATION_TOK ? (int64_t)n_ids : CT_CALIBRATION_TOK,
-                                   is_encoder ? SENTENCE_TOK : WINDOW_TOK, ct_pool_n_workers(pool),
-                                   &calibration->run, err);
+                                   window_tok, ct_pool_n_workers(pool), &calibration->run, err);
     free(ids);
     if (status != CT_OK) {
         ct_calibration_close(calibration);
