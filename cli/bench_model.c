@@ -66,18 +66,26 @@ static enum ct_status run_steps(struct ct_engine *engine, struct ct_session *ses
     return CT_OK;
 }
 
+/* The same n tokens each time, to be freed; NULL when memory is short. */
+static int32_t *make_tokens(const struct ct_engine *engine, int n, struct ct_error *err)
+{
+    struct ct_rng rng;
+    int32_t *tokens = malloc((size_t)n * sizeof *tokens);
+    if (tokens == NULL)
+        ct_error_set(err, CT_MEMORY, "no memory for %d tokens", n);
+    ct_rng_init(&rng, 1);
+    for (int i = 0; tokens != NULL && i < n; i++)
+        tokens[i] = (int32_t)ct_rng_below(&rng, (uint64_t)ct_engine_info(engine)->n_vocab);
+    return tokens;
+}
+
 static enum ct_status run_round(struct ct_engine *engine, struct test *test, struct ct_error *err)
 {
     const int n = test->point.depth + test->point.size;
-    const int n_vocab = ct_engine_info(engine)->n_vocab;
     struct ct_session *session = NULL;
-    int32_t *tokens = malloc((size_t)n * sizeof *tokens);
+    int32_t *tokens = make_tokens(engine, n, err);
     if (tokens == NULL)
-        return ct_error_set(err, CT_MEMORY, "no memory for %d tokens", n);
-    struct ct_rng rng;
-    ct_rng_init(&rng, 1);
-    for (int i = 0; i < n; i++)
-        tokens[i] = (int32_t)ct_rng_below(&rng, (uint64_t)n_vocab);
+        return CT_MEMORY;
     enum ct_status status = ct_session_open(engine, n, &session);
     if (status == CT_OK)
         status = run_steps(engine, session, tokens, test, err);
@@ -94,14 +102,10 @@ static enum ct_status run_batches(struct ct_engine *engine, int batch, struct te
 {
     const int n = test->point.size;
     struct ct_slice *slices = calloc((size_t)batch, sizeof *slices);
-    int32_t *tokens = calloc((size_t)n, sizeof *tokens);
-    enum ct_status status = CT_OK;
-    if (slices == NULL || tokens == NULL)
-        status = ct_error_set(err, CT_MEMORY, "no memory for %d sequences of %d tokens", batch, n);
-    struct ct_rng rng;
-    ct_rng_init(&rng, 1);
-    for (int i = 0; status == CT_OK && i < n; i++)
-        tokens[i] = (int32_t)ct_rng_below(&rng, (uint64_t)ct_engine_info(engine)->n_vocab);
+    int32_t *tokens = make_tokens(engine, n, err);
+    enum ct_status status = tokens != NULL ? CT_OK : CT_MEMORY;
+    if (slices == NULL)
+        status = ct_error_set(err, CT_MEMORY, "no memory for %d sequences", batch);
     int64_t n_done = 0;
     double seconds = 0;
     const uint64_t start_ns = ct_clock_ns();
