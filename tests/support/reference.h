@@ -39,11 +39,10 @@ static inline int reference_ids(const json_t *list, int32_t ids[REFERENCE_MAX_TO
     return (int)n;
 }
 
-/* With float activations. */
-static inline struct ct_engine *reference_engine(const char *path, enum ct_kv_type kv)
+static inline struct ct_engine *reference_engine(const char *path, enum ct_activations activations,
+                                                 enum ct_kv_type kv)
 {
-    struct ct_engine_options options = {
-        .n_threads = 2, .activations = CT_ACTIVATIONS_FLOAT, .kv = kv};
+    struct ct_engine_options options = {.n_threads = 2, .activations = activations, .kv = kv};
     struct ct_engine *engine = NULL;
     struct ct_error err = {0};
     if (ct_engine_open(path, &options, &engine, &err) != CT_OK)
@@ -79,6 +78,19 @@ static inline int32_t reference_best(const struct ct_engine *engine, const float
     return best;
 }
 
+/* The text gives these tokens. */
+static inline void reference_check_tokens(const struct ct_engine *engine, const json_t *text,
+                                          const int32_t *expected, int n)
+{
+    static int32_t ids[REFERENCE_MAX_TOK];
+    size_t n_ids = 0;
+    assert_int_equal(ct_engine_tokenize(engine, json_string_value(text), json_string_length(text),
+                                        true, ids, REFERENCE_MAX_TOK, &n_ids),
+                     CT_OK);
+    assert_int_equal(n_ids, n);
+    assert_memory_equal(ids, expected, n_ids * sizeof ids[0]);
+}
+
 /* Whether the second best token of the reference stands for token t: where the two lie closer
  * together than logits are bound to be, either is right. */
 static inline bool reference_is_tie(const json_t *entry, int t, int32_t id)
@@ -99,7 +111,7 @@ static inline bool reference_is_tie(const json_t *entry, int t, int32_t id)
 static inline void reference_check_greedy(struct ct_engine *engine, const json_t *cases,
                                           int n_cases)
 {
-    static int32_t prompt[REFERENCE_MAX_TOK], ids[REFERENCE_MAX_TOK];
+    static int32_t prompt[REFERENCE_MAX_TOK];
     static int32_t answers[REFERENCE_MAX_CASES][REFERENCE_MAX_TOK];
     struct ct_session *sessions[REFERENCE_MAX_CASES] = {0};
     struct ct_slice slices[REFERENCE_MAX_CASES];
@@ -114,13 +126,7 @@ static inline void reference_check_greedy(struct ct_engine *engine, const json_t
             reference_ids(json_object_get(json_array_get(cases, (size_t)i), "tokens"), prompt);
         n_answers[i] =
             reference_ids(json_object_get(json_array_get(cases, (size_t)i), "answer"), answers[i]);
-        size_t n_ids = 0;
-        assert_int_equal(ct_engine_tokenize(engine, json_string_value(text),
-                                            json_string_length(text), true, ids, REFERENCE_MAX_TOK,
-                                            &n_ids),
-                         CT_OK);
-        assert_int_equal(n_ids, n_prompt);
-        assert_memory_equal(ids, prompt, n_ids * sizeof ids[0]);
+        reference_check_tokens(engine, text, prompt, n_prompt);
         struct ct_slice read = reference_read(engine, prompt, n_prompt, n_answers[i], 1);
         sessions[i] = read.session;
         last[i] = reference_best(engine, read.logits);

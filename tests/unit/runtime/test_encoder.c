@@ -36,16 +36,6 @@ static double cosine(const float *vector, const json_t *expected)
     return dot / sqrt(square * expected_square);
 }
 
-static struct ct_engine *open_engine(const char *path, enum ct_activations activations)
-{
-    struct ct_engine_options options = {.n_threads = 2, .activations = activations};
-    struct ct_engine *engine = NULL;
-    struct ct_error err = {0};
-    if (ct_engine_open(path, &options, &engine, &err) != CT_OK)
-        fail_msg("%s: %s", path, err.message);
-    return engine;
-}
-
 /* The vector of each case alone; the smallest cosine is at least `least`. */
 static void check_vectors(struct ct_engine *engine, const json_t *cases, double least)
 {
@@ -77,7 +67,7 @@ static void check_vectors(struct ct_engine *engine, const json_t *cases, double 
 static void vectors_equal_the_reference(void **state)
 {
     (void)state;
-    struct ct_engine *engine = open_engine(FIXTURE, CT_ACTIVATIONS_FLOAT);
+    struct ct_engine *engine = reference_engine(FIXTURE, CT_ACTIVATIONS_FLOAT, CT_KV_F16);
     check_vectors(engine, golden, 0.999999);
     ct_engine_close(engine);
 }
@@ -85,7 +75,7 @@ static void vectors_equal_the_reference(void **state)
 static void clustered_vectors_are_near(void **state)
 {
     (void)state;
-    struct ct_engine *engine = open_engine(CT_CLUSTERED_BERT, CT_ACTIVATIONS_INT8);
+    struct ct_engine *engine = reference_engine(CT_CLUSTERED_BERT, CT_ACTIVATIONS_INT8, CT_KV_F16);
     check_vectors(engine, golden, 0.995);
     ct_engine_close(engine);
 }
@@ -96,7 +86,7 @@ static void check_packing(const char *path, enum ct_activations activations)
     enum { N = 8 };
     static int32_t ids[N][REFERENCE_MAX_TOK];
     static float alone[N][REFERENCE_MAX_TOK];
-    struct ct_engine *engine = open_engine(path, activations);
+    struct ct_engine *engine = reference_engine(path, activations, CT_KV_F16);
     const size_t width = (size_t)ct_engine_info(engine)->n_outputs;
     struct ct_slice slices[N];
     assert_int_equal(json_array_size(golden), N);
@@ -135,7 +125,7 @@ static void packing_changes_no_bit(void **state)
 static void sequences_go_whole(void **state)
 {
     (void)state;
-    struct ct_engine *engine = open_engine(FIXTURE, CT_ACTIVATIONS_FLOAT);
+    struct ct_engine *engine = reference_engine(FIXTURE, CT_ACTIVATIONS_FLOAT, CT_KV_F16);
     const int32_t ids[2] = {2, 3};
     struct ct_slice slice = {.tokens = ids, .n_tokens = 2, .n_logits = 2};
     struct ct_error err = {0};
@@ -155,25 +145,19 @@ static void mini_lm_equals_the_reference(void **state)
 {
     (void)state;
     char path[512];
-    static int32_t ids[REFERENCE_MAX_TOK], expected[REFERENCE_MAX_TOK];
+    static int32_t expected[REFERENCE_MAX_TOK];
     if (!cached_model(CACHED_MINI_LM "/model.safetensors", path))
         skip();
     cached_model(CACHED_MINI_LM, path);
     json_t *cases = reference_load("minilm_vectors.json");
-    struct ct_engine *engine = open_engine(path, CT_ACTIVATIONS_FLOAT);
+    struct ct_engine *engine = reference_engine(path, CT_ACTIVATIONS_FLOAT, CT_KV_F16);
     size_t i;
     const json_t *one;
     json_array_foreach(cases, i, one)
     {
         const json_t *text = json_object_get(one, "text");
         const int n = reference_ids(json_object_get(one, "tokens"), expected);
-        size_t n_ids = 0;
-        assert_int_equal(ct_engine_tokenize(engine, json_string_value(text),
-                                            json_string_length(text), true, ids, REFERENCE_MAX_TOK,
-                                            &n_ids),
-                         CT_OK);
-        assert_int_equal(n_ids, n);
-        assert_memory_equal(ids, expected, n_ids * sizeof ids[0]);
+        reference_check_tokens(engine, text, expected, n);
     }
     check_vectors(engine, cases, 0.99999);
     ct_engine_close(engine);

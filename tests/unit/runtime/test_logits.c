@@ -46,7 +46,7 @@ static struct ct_engine *open_model(const json_t *model, enum ct_kv_type kv)
     char path[512];
     snprintf(path, sizeof path, "%s/support/%s", CT_TEST_DIR,
              json_string_value(json_object_get(model, "path")));
-    return reference_engine(path, kv);
+    return reference_engine(path, CT_ACTIVATIONS_FLOAT, kv);
 }
 
 /* The largest distance of the rows from those of the golden file, which must be within the bound.

@@ -165,7 +165,7 @@ static int setup(void **state)
     char path[512];
     cached_model(model->file, path);
     golden = reference_load(model->golden);
-    engine = reference_engine(path, CT_KV_F16);
+    engine = reference_engine(path, CT_ACTIVATIONS_FLOAT, CT_KV_F16);
     return 0;
 }
 
