@@ -164,7 +164,7 @@ enum ct_status ct_calibration_open(const struct ct_model_file *model, const char
     if (status == CT_OK)
         status = ct_layerwise_open(model, ids,
                                    n_ids < CT_CALIBRATION_TOK ? (int64_t)n_ids : CT_CALIBRATION_TOK,
-                                   window_tok, ct_pool_n_workers(pool), &calibration->run, err);
+                                   window_tok, pool, &calibration->run, err);
     free(ids);
     if (status != CT_OK) {
         ct_calibration_close(calibration);

@@ -5,7 +5,7 @@
  * sessions at once. Code above this line never sees a tensor.
  *
  * Threads: text functions (tokenize, chat, token bytes) may be called from any thread. Sessions and
- * steps belong to one thread at a time, the engine thread. */
+ * steps of an engine belong to one thread at a time, its engine thread. */
 #ifndef CT_ENGINE_H
 #define CT_ENGINE_H
 
@@ -19,12 +19,15 @@
 #include <stdint.h>
 
 struct ct_engine;
+struct ct_pool; /* engine/base/pool.h */
 struct ct_session;
 
 enum ct_activations { CT_ACTIVATIONS_INT8, CT_ACTIVATIONS_FLOAT };
 enum ct_kv_type { CT_KV_F16, CT_KV_INT8 };
 
 struct ct_engine_options {
+    struct ct_pool *pool;  /* the caller's threads, which other engines may share: their steps take
+                                        turns. NULL: n_threads of its own */
     int n_threads;         /* 0: the processors this process may use */
     int context_tok;       /* 0: the model's own, at most */
     int64_t memory_bytes;  /* ceiling for KV pages; 0: enough for max_sessions full contexts or

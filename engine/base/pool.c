@@ -48,8 +48,11 @@ struct ct_pool {
     struct worker *workers;
     ct_pool_fn *fn;
     void *context;
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* of wake; the last: taken within a turn too */
     pthread_cond_t wake;
+    pthread_mutex_t turn_lock; /* guards the turns below; let go before a turn begins */
+    pthread_cond_t next_turn;
+    uint64_t n_entered, n_left;
     _Alignas(64) atomic_uint run;
     atomic_int n_parked;
     atomic_bool is_closing;
@@ -123,6 +126,8 @@ enum ct_status ct_pool_open(int n_workers, struct ct_pool **out)
     *pool = (struct ct_pool){.n_workers = n_workers, .n_started = 1};
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
+    pthread_mutex_init(&pool->turn_lock, NULL);
+    pthread_cond_init(&pool->next_turn, NULL);
     const size_t n_bytes = (size_t)n_workers * sizeof *pool->workers;
     pool->workers = aligned_alloc(CACHE_LINE, n_bytes);
     if (pool->workers == NULL) {
@@ -153,6 +158,8 @@ void ct_pool_close(struct ct_pool *pool)
         pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->next_turn);
+    pthread_mutex_destroy(&pool->turn_lock);
     free(pool->workers);
     free(pool);
 }
@@ -160,6 +167,24 @@ void ct_pool_close(struct ct_pool *pool)
 int ct_pool_n_workers(const struct ct_pool *pool)
 {
     return pool->n_workers;
+}
+
+/* A turn is a number: whose turn it is is how many are over. */
+void ct_pool_enter(struct ct_pool *pool)
+{
+    pthread_mutex_lock(&pool->turn_lock);
+    const uint64_t turn = pool->n_entered++;
+    while (pool->n_left != turn)
+        pthread_cond_wait(&pool->next_turn, &pool->turn_lock);
+    pthread_mutex_unlock(&pool->turn_lock);
+}
+
+void ct_pool_leave(struct ct_pool *pool)
+{
+    pthread_mutex_lock(&pool->turn_lock);
+    pool->n_left++;
+    pthread_cond_broadcast(&pool->next_turn);
+    pthread_mutex_unlock(&pool->turn_lock);
 }
 
 void ct_pool_run(struct ct_pool *pool, ct_pool_fn *fn, void *context)

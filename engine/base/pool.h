@@ -2,8 +2,9 @@
  * microsecond.
  *
  * The caller is worker 0. Between runs the workers spin for a short while and then park, so that an
- * idle process uses no CPU. One owner thread calls ct_pool_run; ct_pool_barrier is for inside a
- * run. */
+ * idle process uses no CPU. One owner thread at a time calls ct_pool_run: several that share a pool
+ * take turns, as two pools on the same processors would spin in each other's way. ct_pool_barrier is
+ * for inside a run. */
 #ifndef CT_BASE_POOL_H
 #define CT_BASE_POOL_H
 
@@ -24,6 +25,11 @@ typedef void ct_pool_fn(void *context, int worker, int n_workers);
 CT_MUST_CHECK enum ct_status ct_pool_open(int n_workers, struct ct_pool **out);
 void ct_pool_close(struct ct_pool *pool);
 int ct_pool_n_workers(const struct ct_pool *pool);
+
+/* The pool is the caller's from enter to leave. Owners that wait get it in the order in which they
+ * came. Allocates nothing. */
+void ct_pool_enter(struct ct_pool *pool);
+void ct_pool_leave(struct ct_pool *pool);
 
 /* Runs fn once on every worker and returns when all have ended. */
 void ct_pool_run(struct ct_pool *pool, ct_pool_fn *fn, void *context);

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* cpu.max of the process's own group holds "QUOTA PERIOD" in microseconds, or "max PERIOD". */
 static int quota_processors(void)
@@ -34,4 +35,10 @@ int ct_processors(void)
     int quota = quota_processors();
     n = quota < n ? quota : n;
     return n < 1 ? 1 : n > CT_MAX_WORKERS ? CT_MAX_WORKERS : n;
+}
+
+int64_t ct_machine_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page_bytes > 0 ? (int64_t)pages * page_bytes : (int64_t)1 << 32;
 }

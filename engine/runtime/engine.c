@@ -1,4 +1,4 @@
-/* Opening and closing an engine: file -> graph -> plan -> weights -> backend -> pages. */
+/* Opening and closing an engine: file -> graph -> plan -> weights -> threads -> backend -> pages. */
 #include "engine/engine.h"
 
 #include "engine/backend/cpu/cpu.h"
@@ -11,24 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { DEFAULT_SESSIONS = 64, DEFAULT_STEP_TOK = 512 };
-
-static int64_t machine_memory(void)
-{
-    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page_bytes > 0 ? (int64_t)pages * page_bytes : (int64_t)1 << 32;
-}
-
-/* The last part of a path, without a .gguf ending. */
-static void base_name(const char *path, char *out, size_t capacity)
-{
-    size_t n, begin = ct_path_last(path, &n);
-    if (n > 5 && memcmp(path + begin + n - 5, ".gguf", 5) == 0)
-        n -= 5;
-    snprintf(out, capacity, "%.*s", (int)n, path + begin);
-}
 
 static void fill_info(struct ct_engine *engine, const struct ct_engine_options *options)
 {
@@ -49,7 +33,6 @@ static void fill_info(struct ct_engine *engine, const struct ct_engine_options *
         info->context_tok = info->max_step_tok;
     info->max_step_logits =
         options->max_step_logits > 0 ? options->max_step_logits : info->max_sessions;
-    info->n_threads = options->n_threads > 0 ? options->n_threads : ct_processors();
     info->has_chat_template = engine->text.chat_template != NULL;
     info->sampling = (struct ct_sampling){.temperature = hparams->sampling.temperature,
                                           .top_k = hparams->sampling.top_k,
@@ -78,11 +61,23 @@ static enum ct_status build_graph(struct ct_engine *engine, struct ct_error *err
     return CT_OK;
 }
 
+/* The caller's, or one of its own. */
+static enum ct_status open_pool(struct ct_engine *engine, const struct ct_engine_options *options,
+                                struct ct_error *err)
+{
+    const int n_threads = options->n_threads > 0 ? options->n_threads : ct_processors();
+    if (options->pool == NULL && ct_pool_open(n_threads, &engine->own_pool) != CT_OK)
+        return ct_error_set(err, CT_MEMORY, "%d threads cannot be started", n_threads);
+    engine->pool = options->pool != NULL ? options->pool : engine->own_pool;
+    engine->info.n_threads = ct_pool_n_workers(engine->pool);
+    return CT_OK;
+}
+
 static enum ct_status open_backend(struct ct_engine *engine,
                                    const struct ct_engine_options *options, struct ct_error *err)
 {
     const struct ct_cpu_options cpu = {
-        .n_threads = engine->info.n_threads,
+        .pool = engine->pool,
         .max_tokens = engine->info.max_step_tok,
         .max_logits = engine->info.max_step_logits,
         .context_tok = engine->info.context_tok,
@@ -114,7 +109,8 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
     struct ct_engine_info *info = &engine->info;
     const size_t page_elements = ct_page_elements(&engine->graph, options->kv == CT_KV_INT8);
     const int64_t page_bytes = (int64_t)(page_elements * sizeof(uint16_t));
-    const int64_t limit = options->memory_bytes > 0 ? options->memory_bytes : machine_memory() / 2;
+    const int64_t limit =
+        options->memory_bytes > 0 ? options->memory_bytes : ct_machine_memory() / 2;
     const int64_t context_pages = pages_of(info->context_tok);
     const int64_t most = context_pages * info->max_sessions;
     const int64_t n_pages = limit / page_bytes < most ? limit / page_bytes : most;
@@ -187,7 +183,8 @@ enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *
     if (engine == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for an engine");
     ct_graph_init(&engine->graph);
-    base_name(path, engine->name, sizeof engine->name);
+    size_t n_name, name_at = ct_path_model_name(path, &n_name);
+    snprintf(engine->name, sizeof engine->name, "%.*s", (int)n_name, path + name_at);
     status = ct_model_file_open(path, ct_family_gguf_names(), &engine->file, err);
     if (status == CT_OK)
         status = ct_text_init(&engine->text, engine->file, err);
@@ -197,6 +194,8 @@ enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *
     }
     if (status == CT_OK)
         status = ct_binding_init(&engine->binding, &engine->graph, engine->file, err);
+    if (status == CT_OK)
+        status = open_pool(engine, options, err);
     if (status == CT_OK)
         status = open_backend(engine, options, err);
     if (status == CT_OK)
@@ -215,6 +214,7 @@ void ct_engine_close(struct ct_engine *engine)
         return;
     if (engine->backend != NULL)
         engine->backend->ops->close(engine->backend);
+    ct_pool_close(engine->own_pool);
     ct_energy_meter_close(engine->meter);
     ct_kv_deinit(&engine->kv);
     ct_binding_deinit(&engine->binding);

@@ -3,6 +3,7 @@
 #define CT_RUNTIME_ENGINE_INTERNAL_H
 
 #include "engine/backend/backend.h"
+#include "engine/base/pool.h"
 #include "engine/energy/energy.h"
 #include "engine/engine.h"
 #include "engine/graph/graph.h"
@@ -29,6 +30,7 @@ struct ct_engine {
     struct ct_text text;
     struct ct_graph graph;
     struct ct_binding binding;
+    struct ct_pool *pool, *own_pool; /* own_pool: NULL where it is shared */
     struct ct_backend *backend;
     struct ct_energy_meter *meter;
     struct ct_kv kv;

@@ -246,7 +246,8 @@ static enum ct_status start(struct ct_layerwise *run, const int32_t *tokens, str
     return status == CT_OK ? load_product(run, err) : status;
 }
 
-static enum ct_status open_graph(struct ct_layerwise *run, int n_threads, struct ct_error *err)
+static enum ct_status open_graph(struct ct_layerwise *run, struct ct_pool *pool,
+                                 struct ct_error *err)
 {
     const struct ct_hparams *hparams = ct_model_file_hparams(run->file);
     const struct ct_family *family = ct_family_find(hparams->family);
@@ -277,7 +278,7 @@ static enum ct_status open_graph(struct ct_layerwise *run, int n_threads, struct
         run->lengths[t] = run->window_tok;
         run->row_pages[t] = run->pages;
     }
-    const struct ct_cpu_options options = {.n_threads = n_threads,
+    const struct ct_cpu_options options = {.pool = pool,
                                            .max_tokens = run->window_tok,
                                            .max_logits = run->window_tok,
                                            .context_tok = run->window_tok,
@@ -286,7 +287,7 @@ static enum ct_status open_graph(struct ct_layerwise *run, int n_threads, struct
 }
 
 enum ct_status ct_layerwise_open(const struct ct_model_file *file, const int32_t *tokens,
-                                 int64_t n_tokens, int window_tok, int n_threads,
+                                 int64_t n_tokens, int window_tok, struct ct_pool *pool,
                                  struct ct_layerwise **out, struct ct_error *err)
 {
     *out = NULL;
@@ -303,7 +304,7 @@ enum ct_status ct_layerwise_open(const struct ct_model_file *file, const int32_t
         run->window_tok = (int)n_tokens;
     run->n_windows = (int)(n_tokens / run->window_tok);
     ct_graph_init(&run->graph);
-    enum ct_status status = open_graph(run, n_threads, err);
+    enum ct_status status = open_graph(run, pool, err);
     if (status == CT_OK)
         status = load_small(run, err);
     if (status == CT_OK)

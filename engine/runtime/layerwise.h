@@ -11,6 +11,7 @@
 #ifndef CT_RUNTIME_LAYERWISE_H
 #define CT_RUNTIME_LAYERWISE_H
 
+#include "engine/base/pool.h"
 #include "engine/base/status.h"
 #include "engine/format/model_file.h"
 
@@ -19,11 +20,12 @@
 struct ct_layerwise;
 
 /* tokens [n_tokens >= 1] are cut into windows of window_tok (or of the model's context, or of all, if
- * that is less), each a context of its own; what is left at the end is not run. The file outlives it. What a family's build says; CT_UNSUPPORTED: it is clustered;
- * CT_FORMAT names a weight that is missing or has another shape; CT_MEMORY. */
+ * that is less), each a context of its own; what is left at the end is not run. The file and the
+ * pool outlive it. What a family's build says; CT_UNSUPPORTED: it is clustered; CT_FORMAT names a
+ * weight that is missing or has another shape; CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_layerwise_open(const struct ct_model_file *file,
                                                const int32_t *tokens, int64_t n_tokens,
-                                               int window_tok, int n_threads,
+                                               int window_tok, struct ct_pool *pool,
                                                struct ct_layerwise **out, struct ct_error *err);
 void ct_layerwise_close(struct ct_layerwise *run);
 

@@ -255,14 +255,16 @@ static bool is_sound(const struct ct_engine *engine)
 }
 #endif
 
-/* Runs the slices, which were checked, and books what they took. */
+/* Runs the slices, which were checked, and books what they took, without the wait for a turn. */
 static void run(struct ct_engine *engine, struct ct_slice *slices, int n_slices)
 {
     struct ct_batch batch = fill_batch(engine, slices, n_slices);
+    ct_pool_enter(engine->pool);
     const uint64_t start_ns = ct_clock_ns();
     ct_energy_meter_begin(engine->meter);
     engine->backend->ops->run(engine->backend, &batch, 0, engine->graph.n_nodes);
     share_cost(engine, slices, n_slices, ct_clock_ns() - start_ns, &batch);
+    ct_pool_leave(engine->pool);
 }
 
 enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices, int n_slices,

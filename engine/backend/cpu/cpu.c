@@ -142,7 +142,6 @@ static void cpu_close(struct ct_backend *backend)
     struct ct_cpu *cpu = (struct ct_cpu *)backend;
     if (cpu == NULL)
         return;
-    ct_pool_close(cpu->pool);
     free(cpu->arena);
     free(cpu->inverse_frequency);
     free(cpu->cos);
@@ -192,7 +191,7 @@ static bool allocate_input(struct ct_cpu_input *input, int64_t n_rows, int64_t m
 static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *options)
 {
     const struct ct_graph *g = cpu->graph;
-    const int64_t n_threads = options->n_threads, half = g->heads.head_dim / 2;
+    const int64_t n_threads = ct_pool_n_workers(cpu->pool), half = g->heads.head_dim / 2;
     int64_t max_rows =
         options->max_tokens > options->max_logits ? options->max_tokens : options->max_logits;
     int64_t max_k = 0;
@@ -206,7 +205,7 @@ static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *
     cpu->own_row = allocate(n_threads * cpu->max_k, sizeof *cpu->own_row);
     cpu->context_tok = options->context_tok;
     cpu->is_fused = calloc((size_t)g->n_nodes, sizeof *cpu->is_fused);
-    cpu->spans = allocate(ct_cpu_span_floats(cpu, options->n_threads), sizeof *cpu->spans);
+    cpu->spans = allocate(ct_cpu_span_floats(cpu, (int)n_threads), sizeof *cpu->spans);
     if (!allocate_input(&cpu->input, max_rows, cpu->max_k) ||
         !allocate_input(&cpu->own, n_threads * CT_CPU_FEW_ROWS, cpu->max_k) || cpu->arena == NULL ||
         cpu->inverse_frequency == NULL || cpu->cos == NULL || cpu->sin == NULL ||
@@ -231,16 +230,14 @@ enum ct_status ct_cpu_open(const struct ct_graph *graph, const struct ct_matrix 
     cpu->base.ops = &cpu_ops;
     cpu->graph = graph;
     cpu->matrices = matrices;
+    cpu->pool = options->pool;
     cpu->kernels = ct_kernels();
     cpu->is_float = options->is_float;
     cpu->is_kv_i8 = options->is_kv_i8;
     snprintf(cpu->name, sizeof cpu->name, "cpu-%s", ct_isa_name(ct_isa_current()));
     enum ct_status status = check_supported(graph, err);
-    if (status == CT_OK) {
-        if (!allocate_workspace(cpu, options) ||
-            ct_pool_open(options->n_threads, &cpu->pool) != CT_OK)
-            status = ct_error_set(err, CT_MEMORY, "no memory for the CPU backend's workspace");
-    }
+    if (status == CT_OK && !allocate_workspace(cpu, options))
+        status = ct_error_set(err, CT_MEMORY, "no memory for the CPU backend's workspace");
     if (status != CT_OK) {
         cpu_close(&cpu->base);
         return status;

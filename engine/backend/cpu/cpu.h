@@ -3,10 +3,11 @@
 #define CT_BACKEND_CPU_CPU_H
 
 #include "engine/backend/backend.h"
+#include "engine/base/pool.h"
 
 struct ct_cpu_options {
-    int n_threads;
-    int64_t max_tokens; /* rows of one step */
+    struct ct_pool *pool; /* the caller's; outlives the backend */
+    int64_t max_tokens;   /* rows of one step */
     int64_t max_logits;
     int64_t context_tok; /* of the longest session */
     bool is_float;       /* float activations instead of int8 */

@@ -3,15 +3,17 @@
 
 #include "engine/base/pool.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { N_ROUNDS = 60, MAX_WORKERS = 5 };
+enum { N_ROUNDS = 60, MAX_WORKERS = 5, N_OWNERS = 3, N_TURNS = 20 };
 
 struct job {
     struct ct_pool *pool;
     int values[MAX_WORKERS]; /* plain: the barrier alone orders them */
+    int n_turns;             /* plain: the turns alone order it */
     atomic_int n_wrong;
 };
 
@@ -42,6 +44,37 @@ static void workers_see_each_other_behind_the_barrier(void **state)
             if (run % 5 == 0)
                 usleep(3000); /* long enough for the workers to park */
         }
+        assert_int_equal(job.n_wrong, 0);
+        ct_pool_close(job.pool);
+    }
+}
+
+/* An owner's turns: what the others did in theirs is seen, and nobody is in between. */
+static void *take_turns_with_others(void *context)
+{
+    struct job *job = context;
+    for (int turn = 0; turn < N_TURNS; turn++) {
+        ct_pool_enter(job->pool);
+        const int n_before = job->n_turns;
+        ct_pool_run(job->pool, exchange, job);
+        job->n_turns = n_before + 1;
+        ct_pool_leave(job->pool);
+    }
+    return NULL;
+}
+
+static void owners_take_turns(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 2; n++) {
+        struct job job = {0};
+        pthread_t owners[N_OWNERS];
+        assert_int_equal(ct_pool_open(n, &job.pool), CT_OK);
+        for (int i = 0; i < N_OWNERS; i++)
+            assert_int_equal(pthread_create(&owners[i], NULL, take_turns_with_others, &job), 0);
+        for (int i = 0; i < N_OWNERS; i++)
+            pthread_join(owners[i], NULL);
+        assert_int_equal(job.n_turns, N_OWNERS * N_TURNS);
         assert_int_equal(job.n_wrong, 0);
         ct_pool_close(job.pool);
     }
@@ -127,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_see_each_other_behind_the_barrier),
+        cmocka_unit_test(owners_take_turns),
         cmocka_unit_test(shares_cover_everything_once),
         cmocka_unit_test(dealt_items_are_taken_once),
         cmocka_unit_test(wrong_sizes_are_refused),

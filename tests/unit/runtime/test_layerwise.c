@@ -19,6 +19,7 @@ static const char *const fixtures[] = {CT_TEST_DIR "/support/fixture",
 static const char vocabulary[] = "model.embed_tokens.weight"; /* tied */
 
 struct opened {
+    struct ct_pool *pool;
     struct ct_model_file *file;
     struct ct_layerwise *run;
 };
@@ -36,10 +37,11 @@ static struct opened open_run(const char *path, int n_tok, int n_threads)
     struct opened o = {0};
     struct ct_error err = {0};
     assert_int_equal(ct_model_file_open(path, ct_family_gguf_names(), &o.file, &err), CT_OK);
+    assert_int_equal(ct_pool_open(n_threads, &o.pool), CT_OK);
     int32_t *tokens = malloc((size_t)n_tok * sizeof *tokens);
     assert_non_null(tokens);
     make_tokens(tokens, n_tok, ct_model_file_hparams(o.file)->n_vocab);
-    if (ct_layerwise_open(o.file, tokens, n_tok, 512, n_threads, &o.run, &err) != CT_OK)
+    if (ct_layerwise_open(o.file, tokens, n_tok, 512, o.pool, &o.run, &err) != CT_OK)
         fail_msg("%s: %s", path, err.message);
     free(tokens);
     return o;
@@ -49,6 +51,7 @@ static void close_run(struct opened *o)
 {
     ct_layerwise_close(o->run);
     ct_model_file_close(o->file);
+    ct_pool_close(o->pool);
 }
 
 static const float *input_of(struct opened *o, const char *name, int64_t *n_rows)
