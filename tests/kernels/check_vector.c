@@ -213,25 +213,74 @@ void check_swiglu(struct check *c)
         }
 }
 
-void check_gelu(struct check *c)
+typedef void activation_fn(const float *x, int64_t n, float *y);
+
+/* An activation against exact(x), within by_x |x| + by_one. */
+static void check_activation(struct check *c, const char *name, activation_fn *kernel,
+                             double (*exact)(double x), double by_x, double by_one)
 {
     static const float extreme[] = {0, -0.0f, -5, -9, -14, -100, 100, 1e4f, -1e4f, 1e30f, 1e-30f};
     for (int s = 0; s < N_SIZES; s++)
         for (int in_place = 0; in_place < 2; in_place++) {
             int64_t n = sizes[s];
-            CHECK_CASE(c, "gelu, n %lld, in place %d", (long long)n, in_place);
+            CHECK_CASE(c, "%s, n %lld, in place %d", name, (long long)n, in_place);
             float *x = check_floats(c, n), *kept = check_floats(c, n);
             for (int64_t i = 0; i < n; i++)
                 kept[i] = x[i] = check_int(c, 0, 5) == 0 ? CHECK_PICK(c, extreme) : x[i] * 3;
             float *y = in_place ? x : guard_take((size_t)n * sizeof *y);
-            c->kernels->gelu(x, n, y);
+            kernel(x, n, y);
             for (int64_t i = 0; i < n; i++) {
-                double exact = kept[i] * erfc(-kept[i] / sqrt(2)) / 2;
-                check_near(c, i, y[i], exact, 0x1p-21 * fabs((double)kept[i]));
+                const double bound = by_x * fabs((double)kept[i]) + by_one;
+                check_near(c, i, y[i], exact(kept[i]), bound);
             }
             guard_check(c->what);
             guard_release();
         }
+}
+
+static double exact_gelu(double x)
+{
+    return x * erfc(-x / sqrt(2)) / 2;
+}
+
+static double exact_gelu_tanh(double x)
+{
+    return x / (1 + exp(-2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+}
+
+static double exact_quick_gelu(double x)
+{
+    return x / (1 + exp(-1.702 * x));
+}
+
+static double exact_relu(double x)
+{
+    return x > 0 ? x : 0;
+}
+
+void check_gelu(struct check *c)
+{
+    check_activation(c, "gelu", c->kernels->gelu, exact_gelu, 0x1p-21, 0);
+}
+
+void check_gelu_tanh(struct check *c)
+{
+    check_activation(c, "gelu_tanh", c->kernels->gelu_tanh, exact_gelu_tanh, 16 * CHECK_U, 0);
+}
+
+void check_quick_gelu(struct check *c)
+{
+    check_activation(c, "quick_gelu", c->kernels->quick_gelu, exact_quick_gelu, 16 * CHECK_U, 0);
+}
+
+void check_relu(struct check *c)
+{
+    check_activation(c, "relu", c->kernels->relu, exact_relu, 0, 0);
+}
+
+void check_tanh(struct check *c)
+{
+    check_activation(c, "tanh", c->kernels->tanh, tanh, 0, 8 * CHECK_U);
 }
 
 void check_softmax(struct check *c)

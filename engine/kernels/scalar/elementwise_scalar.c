@@ -51,6 +51,31 @@ void ct_gelu_scalar(const float *x, int64_t n, float *y)
         y[i] = (float)(x[i] * (1 + erf(x[i] / sqrt(2))) / 2);
 }
 
+void ct_gelu_tanh_scalar(const float *x, int64_t n, float *y)
+{
+    const double pi = 3.14159265358979323846;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (float)(x[i] * (1 + tanh(sqrt(2 / pi) * (x[i] + 0.044715 * pow(x[i], 3)))) / 2);
+}
+
+void ct_quick_gelu_scalar(const float *x, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (float)(x[i] / (1 + exp(-1.702 * x[i])));
+}
+
+void ct_relu_scalar(const float *x, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = fmaxf(x[i], 0);
+}
+
+void ct_tanh_scalar(const float *x, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (float)tanh(x[i]);
+}
+
 void ct_softmax_scalar(float *x, int64_t n)
 {
     float peak = x[0];
