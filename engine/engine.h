@@ -10,6 +10,7 @@
 #define CT_ENGINE_H
 
 #include "engine/base/status.h"
+#include "engine/base/task.h"
 #include "engine/energy/cost.h"
 #include "engine/tokenizer/bpe.h"
 #include "engine/tokenizer/template.h"
@@ -59,8 +60,11 @@ struct ct_engine_info {
     const char *family;        /* "llama" */
     const char *backend;       /* "cpu-avx2" and so on */
     const char *energy_source; /* "rapl" or "estimate:<platform>" */
-    bool is_encoder; /* each sequence goes through one step whole, and gives one vector for logits */
-    int n_outputs;   /* floats in a row of logits: n_vocab, or an encoder's vector */
+    bool is_encoder;           /* each sequence goes through one step whole, and gives one row */
+    enum ct_task task;
+    int n_outputs;       /* floats in a row of logits: n_vocab, an encoder's vector, or n_labels */
+    int n_labels;        /* of a classifier, else 0 */
+    bool is_multi_label; /* its labels do not exclude each other: a sigmoid each, not one softmax */
     int n_vocab;
     int bos_id;      /* the token the model wants in front of a text, or -1 */
     int context_tok; /* limit of a session: prompt and answer together */
@@ -85,6 +89,10 @@ CT_MUST_CHECK enum ct_status ct_engine_open(const char *path,
                                             struct ct_engine **out, struct ct_error *err);
 void ct_engine_close(struct ct_engine *engine); /* after its sessions */
 const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine);
+
+/* What a classifier calls the class whose number is in place i of its row, 0 <= i < n_labels. Owned
+ * by the engine. */
+const char *ct_engine_label(const struct ct_engine *engine, int i);
 
 /* ---- text ---- */
 
@@ -141,8 +149,7 @@ struct ct_slice {
     int n_tokens;          /* >= 1; the session's tokens stay within what it was opened for */
     int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more; of an
                             * encoder 1, for the sequence, or 0 */
-    const float *logits; /* out: [n_logits] rows of n_outputs, valid until the next step; NULL when 0
-     */
+    const float *logits; /* out: [n_logits] rows of n_outputs, valid until the next step; or NULL */
     int64_t ld_logits;   /* out: floats from one row of logits to the next */
     struct ct_cost cost; /* out: this slice's share of the step */
 };

@@ -5,7 +5,7 @@
  *   each layer:
  *     qkv = h [Wq | Wk | Wv] + [bq | bk | bv]               [T, 3 H D]
  *     h = norm(h + attention(qkv) Wo + bo)                  [T, H D] -> [T, E]
- *     h = norm(h + gelu(h W1 + b1) W2 + b2)                 [T, E] -> [T, F] -> [T, E]
+ *     h = norm(h + activation(h W1 + b1) W2 + b2)                 [T, E] -> [T, F] -> [T, E]
  *   out = pool(h), of length 1 where the model says so      [T, E] -> [sequences, E] */
 #include "engine/backend/backend.h"
 #include "engine/graph/family.h"
@@ -87,7 +87,10 @@ static void layer(const struct bert *b, int i)
     const int up = ct_graph_value(b->g, F, CT_ROWS_TOKENS);
     const int activated = ct_graph_value(b->g, F, CT_ROWS_TOKENS);
     linear(b, b->h, up, F, E, prefix, up_name, 1, false);
-    ct_graph_node(b->g, (struct ct_node){.op = CT_OP_GELU, .in = up, .out = activated});
+    ct_graph_node(b->g, (struct ct_node){.op = CT_OP_ACTIVATE,
+                                         .in = up,
+                                         .out = activated,
+                                         .activation = b->p->activation});
     linear(b, activated, b->h, E, F, prefix, down_name, 1, true);
     norm(b, prefix, "output.LayerNorm");
 }

@@ -56,7 +56,7 @@ enum ct_status ct_sidecar_write_config(const struct ct_model_file *model,
             return status;
         /* Shared, as json_deep_copy leaves out what it has no memory for. */
         if (json_object_set(config, "quantization_config", quantization) == 0 &&
-            (!hparams->is_encoder || ct_pooling_write(hparams, config) == CT_OK))
+            (hparams->task != CT_TASK_EMBED || ct_pooling_write(hparams, config) == CT_OK))
             text = ct_json_dump(config, JSON_INDENT(2));
         json_decref(config);
     }

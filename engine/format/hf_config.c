@@ -6,6 +6,7 @@
 #include "engine/format/config_value.h"
 #include "engine/format/generation_config.h"
 #include "engine/format/gguf.h"
+#include "engine/format/labels.h"
 #include "engine/format/model_file_internal.h"
 
 #include <inttypes.h>
@@ -224,9 +225,43 @@ enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hpar
 
 /* ---- config.json ---- */
 
+static bool is_text(const json_t *value, const char *text)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
+/* A decoder's gate is SwiGLU; an encoder has one of several functions. */
+static enum ct_status json_activation(const json_t *config, struct ct_hparams *h,
+                                      struct ct_error *err)
+{
+    static const struct {
+        const char *name;
+        enum ct_activation activation;
+    } known[] = {
+        {"gelu", CT_ACTIVATION_GELU},
+        {"gelu_new", CT_ACTIVATION_GELU_TANH},
+        {"gelu_pytorch_tanh", CT_ACTIVATION_GELU_TANH},
+        {"quick_gelu", CT_ACTIVATION_QUICK_GELU},
+        {"relu", CT_ACTIVATION_RELU},
+        {"tanh", CT_ACTIVATION_TANH},
+    };
+    const json_t *name = ct_config_key(config, "hidden_act");
+    if (name == NULL || (!h->is_encoder && is_text(name, "silu")))
+        return CT_OK;
+    for (size_t i = 0; i < sizeof known / sizeof known[0] && h->is_encoder; i++)
+        if (is_text(name, known[i].name)) {
+            h->activation = known[i].activation;
+            return CT_OK;
+        }
+    return ct_config_unexpected("hidden_act", name,
+                                h->is_encoder ? "gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, "
+                                                "relu or tanh"
+                                              : "silu",
+                                CT_UNSUPPORTED, err);
+}
+
 /* Whatever would change the arithmetic in a way that is not built here. */
-static enum ct_status json_unsupported(const json_t *config, const struct ct_hparams *h,
-                                       struct ct_error *err)
+static enum ct_status json_unsupported(const json_t *config, struct ct_error *err)
 {
     static const char *const must_be_false[] = {"attention_bias", "mlp_bias", "use_sliding_window",
                                                 "is_decoder"};
@@ -238,16 +273,10 @@ static enum ct_status json_unsupported(const json_t *config, const struct ct_hpa
     const json_t *scaling = ct_config_key(config, "rope_scaling");
     if (scaling != NULL)
         return ct_config_unexpected("rope_scaling", scaling, "null", CT_UNSUPPORTED, err);
-    const struct {
-        const char *key, *value;
-    } names[] = {{"hidden_act", h->is_encoder ? "gelu" : "silu"},
-                 {"position_embedding_type", "absolute"}};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const json_t *value = ct_config_key(config, names[i].key);
-        if (value != NULL &&
-            (!json_is_string(value) || strcmp(json_string_value(value), names[i].value) != 0))
-            return ct_config_unexpected(names[i].key, value, names[i].value, CT_UNSUPPORTED, err);
-    }
+    const json_t *embedding = ct_config_key(config, "position_embedding_type");
+    if (embedding != NULL && !is_text(embedding, "absolute"))
+        return ct_config_unexpected("position_embedding_type", embedding, "absolute",
+                                    CT_UNSUPPORTED, err);
     const json_t *partial = ct_config_key(config, "partial_rotary_factor");
     if (partial != NULL && json_number_value(partial) != 1.0)
         return ct_config_unexpected("partial_rotary_factor", partial, "1", CT_UNSUPPORTED, err);
@@ -343,7 +372,11 @@ static enum ct_status read_config(const json_t *config, struct ct_hparams *h, st
     if (status == CT_OK)
         status = json_quantization(config, h, err);
     if (status == CT_OK)
-        status = json_unsupported(config, h, err);
+        status = json_activation(config, h, err);
+    if (status == CT_OK)
+        status = json_unsupported(config, err);
+    if (status == CT_OK)
+        status = ct_labels_read_task(config, h, err);
     if (status == CT_OK)
         status = check_hparams(h, err);
     return status == CT_OK ? ct_generation_read_eos(config, h, err) : status;

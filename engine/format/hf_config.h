@@ -4,7 +4,9 @@
 #ifndef CT_FORMAT_HF_CONFIG_H
 #define CT_FORMAT_HF_CONFIG_H
 
+#include "engine/base/activation.h"
 #include "engine/base/status.h"
+#include "engine/base/task.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,12 +33,16 @@ struct ct_hparams {
     /* Of an encoder: every token sees all others, and a sequence gives one vector; norm_eps is that of
      * LayerNorm, rope_theta has no meaning. */
     bool is_encoder;
-    int n_types; /* token types, 1..64 */
+    int n_types;                   /* token types, 1..64 */
+    enum ct_activation activation; /* hidden_act */
     struct ct_pooling {
         enum ct_pooling_mode { CT_POOLING_MEAN, CT_POOLING_CLS } mode;
         bool is_unit; /* the vector is divided by its length */
     } pooling;
-    int bos_id; /* -1: none */
+    enum ct_task task;
+    int n_labels;        /* of a classifier, 1..2^20 */
+    bool is_multi_label; /* a sequence can have any number of its labels */
+    int bos_id;          /* -1: none */
     int eos_ids[CT_MAX_EOS];
     int n_eos;
     /* How tokens are drawn where a request leaves it out; see generation_config.h. */
@@ -56,8 +62,9 @@ struct ct_hparams {
 
 /* Reads config.json's text. Unknown keys are ignored, except those that change the arithmetic in a
  * way not built here (rope_scaling, attention_bias, mlp_bias, use_sliding_window or is_decoder true,
- * another hidden_act, position_embedding_type or quant_method): CT_UNSUPPORTED naming the key and its value. CT_FORMAT names
- * the key, the limit and the value found. */
+ * another hidden_act, position_embedding_type, quant_method, or head in architectures):
+ * CT_UNSUPPORTED naming the key and its value. CT_FORMAT names the key, the limit and the value
+ * found. */
 CT_MUST_CHECK enum ct_status ct_hf_config_parse(const char *text, size_t n_bytes,
                                                 struct ct_hparams *out, struct ct_error *err);
 

@@ -3,6 +3,7 @@
  * quantization_config.tensors and checked here, once. */
 #include "engine/format/generation_config.h"
 #include "engine/format/json_file.h"
+#include "engine/format/labels.h"
 #include "engine/format/model_file_internal.h"
 #include "engine/format/pooling.h"
 #include "engine/format/safetensors.h"
@@ -283,11 +284,13 @@ enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *er
     if (status != CT_OK)
         return status; /* names the path already */
     status = ct_hf_config_read(config, &file->hparams, err);
+    if (status == CT_OK)
+        status = ct_labels_read(config, &file->hparams, &file->arena, &file->labels, err);
     if (status != CT_OK) {
         ct_error_prefix(err, "%s/config.json", file->path);
         goto out;
     }
-    if (file->hparams.is_encoder)
+    if (file->hparams.task == CT_TASK_EMBED)
         status = ct_pooling_read(file->path, config, &file->hparams, err);
     if (status == CT_OK)
         status = read_generation(file, err);

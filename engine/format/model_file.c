@@ -86,6 +86,11 @@ const struct ct_hparams *ct_model_file_hparams(const struct ct_model_file *file)
     return &file->hparams;
 }
 
+const char *ct_model_file_label(const struct ct_model_file *file, int i)
+{
+    return file->labels[i];
+}
+
 int ct_model_file_n_weights(const struct ct_model_file *file)
 {
     return file->names.n_entries;

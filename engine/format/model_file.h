@@ -48,6 +48,9 @@ void ct_model_file_close(struct ct_model_file *file);
 
 const struct ct_hparams *ct_model_file_hparams(const struct ct_model_file *file);
 
+/* What class i of a classifier is called, 0 <= i < n_labels. */
+const char *ct_model_file_label(const struct ct_model_file *file, int i);
+
 /* The tensors as stored, in file order; of a clustered matrix, its parts. */
 int ct_model_file_n_weights(const struct ct_model_file *file);
 const struct ct_weight *ct_model_file_weight(const struct ct_model_file *file, int i);

@@ -20,6 +20,7 @@ struct ct_model_file {
     char *path;
     struct ct_hparams hparams;
     struct ct_arena arena; /* names */
+    const char **labels;   /* [hparams.n_labels], in the arena */
 
     struct ct_gguf *gguf;           /* one of these two forms */
     struct ct_safetensors **shards; /* [n_shards] */

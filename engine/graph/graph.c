@@ -112,7 +112,7 @@ static bool fits(const struct ct_graph *graph, const struct ct_node *node)
                node->layer < graph->n_kv_layers;
     case CT_OP_SWIGLU:
         return in->width == 2 * out->width;
-    case CT_OP_GELU:
+    case CT_OP_ACTIVATE:
         return in->width == out->width;
     case CT_OP_UNIT:
         return node->in == node->out;

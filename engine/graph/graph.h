@@ -7,6 +7,7 @@
 #ifndef CT_GRAPH_GRAPH_H
 #define CT_GRAPH_GRAPH_H
 
+#include "engine/base/activation.h"
 #include "engine/base/status.h"
 
 #include <stdbool.h>
@@ -46,6 +47,7 @@ struct ct_node {
     int weights[CT_MAX_NODE_WEIGHTS]; /* slots */
     int n_weights;
     int layer;                       /* of ATTEND */
+    enum ct_activation activation;   /* of ACTIVATE */
     bool is_added;                   /* LINEAR: out += (a residual) */
     bool has_bias;                   /* LINEAR: each weight [n, k] has a bias [n] beside it */
     int biases[CT_MAX_NODE_WEIGHTS]; /* slots */

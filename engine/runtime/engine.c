@@ -27,6 +27,9 @@ static void fill_info(struct ct_engine *engine, const struct ct_engine_options *
     info->max_sessions = options->max_sessions > 0 ? options->max_sessions : DEFAULT_SESSIONS;
     info->max_step_tok = options->max_step_tok > 0 ? options->max_step_tok : DEFAULT_STEP_TOK;
     info->is_encoder = hparams->is_encoder;
+    info->task = hparams->task;
+    info->n_labels = hparams->n_labels;
+    info->is_multi_label = hparams->is_multi_label;
     if (info->is_encoder && options->max_step_tok == 0 && info->context_tok > info->max_step_tok)
         info->max_step_tok = info->context_tok;
     if (info->is_encoder && info->context_tok > info->max_step_tok) /* a step takes it whole */
@@ -237,4 +240,9 @@ void ct_engine_close(struct ct_engine *engine)
 const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine)
 {
     return &engine->info;
+}
+
+const char *ct_engine_label(const struct ct_engine *engine, int i)
+{
+    return ct_model_file_label(engine->file, i);
 }

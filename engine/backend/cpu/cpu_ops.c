@@ -104,6 +104,28 @@ static void place(struct ct_cpu_walk *walk, const struct ct_node *node)
         cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
 }
 
+static void activate(const struct ct_kernel_table *kernels, enum ct_activation activation,
+                     const float *x, int64_t n, float *y)
+{
+    switch (activation) {
+    case CT_ACTIVATION_GELU:
+        kernels->gelu(x, n, y);
+        break;
+    case CT_ACTIVATION_GELU_TANH:
+        kernels->gelu_tanh(x, n, y);
+        break;
+    case CT_ACTIVATION_QUICK_GELU:
+        kernels->quick_gelu(x, n, y);
+        break;
+    case CT_ACTIVATION_RELU:
+        kernels->relu(x, n, y);
+        break;
+    case CT_ACTIVATION_TANH:
+        kernels->tanh(x, n, y);
+        break;
+    }
+}
+
 /* Row t of what a norm or an activation makes. */
 static void make_row(const struct ct_cpu *cpu, const struct ct_node *node, int64_t t, float *out)
 {
@@ -115,15 +137,16 @@ static void make_row(const struct ct_cpu *cpu, const struct ct_node *node, int64
     else if (node->op == CT_OP_LAYERNORM)
         cpu->kernels->layernorm(in, weights[node->weights[0]].vector,
                                 weights[node->weights[1]].vector, n, eps, out);
-    else if (node->op == CT_OP_GELU)
-        cpu->kernels->gelu(in, n, out);
+    else if (node->op == CT_OP_ACTIVATE)
+        activate(cpu->kernels, node->activation, in, n, out);
     else
         cpu->kernels->swiglu(in, in + n, n, out);
 }
 
 static bool is_made_by_rows(enum ct_op op)
 {
-    return op == CT_OP_RMSNORM || op == CT_OP_LAYERNORM || op == CT_OP_GELU || op == CT_OP_SWIGLU;
+    return op == CT_OP_RMSNORM || op == CT_OP_LAYERNORM || op == CT_OP_ACTIVATE ||
+           op == CT_OP_SWIGLU;
 }
 
 static void make_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
@@ -431,7 +454,7 @@ void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node)
     case CT_OP_LAYERNORM:
     case CT_OP_RMSNORM:
     case CT_OP_SWIGLU:
-    case CT_OP_GELU:
+    case CT_OP_ACTIVATE:
         make_rows(walk, node);
         break;
     case CT_OP_LINEAR:

@@ -201,6 +201,22 @@ static void test_bert(void **state)
     assert_int_equal(h.head_dim, 32);
     assert_int_equal(h.pooling.mode, CT_POOLING_MEAN);
     assert_true(h.norm_eps == 1e-7);
+    assert_int_equal(h.activation, CT_ACTIVATION_GELU);
+    static const char relu[] = BERT("relu", "absolute"), quick[] = BERT("quick_gelu", "absolute");
+    static const char new[] = BERT("gelu_new", "absolute");
+    static const char pytorch[] = BERT("gelu_pytorch_tanh", "absolute");
+    static const struct {
+        const char *config;
+        enum ct_activation activation;
+    } activations[] = {{relu, CT_ACTIVATION_RELU},
+                       {quick, CT_ACTIVATION_QUICK_GELU},
+                       {new, CT_ACTIVATION_GELU_TANH},
+                       {pytorch, CT_ACTIVATION_GELU_TANH}};
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
+        const char *config = activations[i].config;
+        assert_int_equal(ct_hf_config_parse(config, strlen(config), &h, &err), CT_OK);
+        assert_int_equal(h.activation, activations[i].activation);
+    }
     static const char *const others[][2] = {{BERT("silu", "absolute"), "hidden_act"},
                                             {BERT("gelu", "relative_key"), "position_embedding"}};
     for (int i = 0; i < 2; i++) {
