@@ -18,7 +18,7 @@
 enum { METHOD_AUTO, METHOD_LLOYD, METHOD_EXACT };
 
 struct settings {
-    int64_t bits, seed, n_threads;
+    int64_t bits, n_clusters, seed, n_threads;
     int scope, centroids, method;
     const char *scale, *report_dir, *calibration_text;
     bool has_offset, keeps_blocks, has_json, is_quiet, wants_help;
@@ -139,6 +139,7 @@ static enum ct_status make_recipe(const struct settings *s, struct ct_recipe *re
     static const enum ct_scope scopes[] = {CT_SCOPE_TENSOR, CT_SCOPE_MODEL, CT_SCOPE_ROW};
     *recipe = (struct ct_recipe){
         .quantize = {.bits = (int)s->bits,
+                     .n_clusters = (int)s->n_clusters,
                      .scope = scopes[s->scope],
                      .has_offset = s->has_offset,
                      .has_float_centroids = s->centroids == 1,
@@ -152,6 +153,14 @@ static enum ct_status make_recipe(const struct settings *s, struct ct_recipe *re
     enum ct_status status = parse_scale(s->scale, &recipe->quantize.group, err);
     if (status == CT_OK && s->has_offset && recipe->quantize.group == CT_GROUP_NONE)
         status = ct_error_set(err, CT_INVALID, "--offset needs a scale, but --scale is none");
+    if (status == CT_OK && s->n_clusters > 1 << s->bits)
+        status = ct_error_set(err, CT_INVALID,
+                              "--clusters: %lld are more than --bits %lld can tell apart",
+                              (long long)s->n_clusters, (long long)s->bits);
+    if (status == CT_OK && s->centroids != 1 && s->n_clusters % 2 != 0)
+        status = ct_error_set(err, CT_INVALID,
+                              "--clusters: %lld is odd, but int8 centroids come in pairs",
+                              (long long)s->n_clusters);
     return status;
 }
 
@@ -202,6 +211,11 @@ static struct settings settings = {.bits = 6, .seed = 1, .scale = "group:64"};
 static const struct ct_option options[] = {
     {"bits", "N", "Bits an index, 2 to 8: 2^N centroids. Default 6.", CT_OPTION_INT, &settings.bits,
      2, 8, NULL},
+    {"clusters", "K",
+     "Fewer centroids than 2^N: --bits 8 --clusters 64 is the published method's index. An even "
+     "number where "
+     "centroids are int8.",
+     CT_OPTION_INT, &settings.n_clusters, 2, 256, NULL},
     {"scope", "WHAT",
      "What shares a codebook: each tensor (the default), the whole model, or nothing but a row, "
      "which is slower to run.",

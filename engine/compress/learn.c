@@ -42,7 +42,18 @@ static void normalise_row(const struct ct_pass *pass, struct ct_worker *worker, 
 /* How many centroids K-means looks for. */
 static int n_learned(const struct ct_quantize *options)
 {
-    return 1 << (options->bits - ct_is_symmetric(options));
+    const int n = options->n_clusters > 0 ? options->n_clusters : 1 << options->bits;
+    return ct_is_symmetric(options) ? n / 2 : n;
+}
+
+/* The rest of a codebook whose first k centroids are known: the last one again, then the signs. */
+static void fill_codebook(const struct ct_quantize *options, int k, struct ct_codebook *codebook)
+{
+    const int n = 1 << options->bits, half = ct_is_symmetric(options) ? n / 2 : n;
+    for (int i = k; i < n; i++) {
+        codebook->i8[i] = i < half ? codebook->i8[k - 1] : (int8_t)-codebook->i8[i - half];
+        codebook->f32[i] = options->has_float_centroids ? codebook->f32[k - 1] : codebook->i8[i];
+    }
 }
 
 /* Centroids of either kind; of a symmetric codebook the magnitudes, from points >= 0. start: those of the round before, or NULL. A draft is a round in the
@@ -71,10 +82,8 @@ static enum ct_status solve_codebook(const struct ct_quantize *options,
                                 : ct_kmeans_solve_i8(points, &kmeans, codebook->i8);
     for (int i = 0; i < k && status == CT_OK; i++)
         codebook->f32[i] = options->has_float_centroids ? (float)found[i] : (float)codebook->i8[i];
-    for (int i = k; i < 1 << options->bits && status == CT_OK; i++) {
-        codebook->i8[i] = (int8_t)-codebook->i8[i - k];
-        codebook->f32[i] = codebook->i8[i];
-    }
+    if (status == CT_OK)
+        fill_codebook(options, k, codebook);
     return status;
 }
 

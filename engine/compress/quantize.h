@@ -34,7 +34,8 @@ enum { CT_GROUP_NONE = 0, CT_GROUP_ROW = -1 };
 struct ct_source;
 
 struct ct_quantize {
-    int bits; /* 2..8: 2^bits clusters */
+    int bits;       /* 2..8, of an index */
+    int n_clusters; /* 2..2^bits; 0: 2^bits. Even for int8 codebooks that are symmetric. */
     enum ct_scope scope;
     int group;       /* the columns that share a scale */
     bool has_offset; /* needs a scale */
@@ -61,7 +62,7 @@ struct ct_source {
  * Ascending, but for int8 codebooks of 5 to 8 bits that a tensor or the model shares. There the
  * index's top bit is the sign: K/2 ascending magnitudes, then the same negated, so that a kernel
  * looks up half as much. It costs 1 to 2 % of error. Fewer centroids are looked up at once anyway,
- * and stay free. */
+ * and stay free. With fewer clusters than 2^bits the last centroid (or magnitude) is repeated. */
 struct ct_codebook {
     int8_t i8[CT_MAX_CLUSTERS];
     float f32[CT_MAX_CLUSTERS]; /* the same as floats, for both kinds */

@@ -246,6 +246,32 @@ static void the_top_bit_of_an_index_is_the_sign(void **state)
     free(w);
 }
 
+/* Fewer clusters than an index can tell apart are those of a narrower index. */
+static void a_wide_index_changes_no_weight(void **state)
+{
+    (void)state;
+    enum { N = 64, K = 512 };
+    float *w = make_rows(N, K, 15);
+    struct ct_weight weight = f32_weight(w, N, K);
+    for (int bits = 3; bits <= 7; bits++)
+        for (int is_float = 0; is_float < 2; is_float++) {
+            struct made narrow, wide;
+            struct ct_quantize options = {
+                .bits = bits, .group = CT_GROUP_NONE, .has_float_centroids = is_float};
+            if (!is_float && bits < 5) /* the wide one is symmetric, the narrow one is not */
+                continue;
+            make(&narrow, &options, &weight, NULL, false, 2);
+            options.n_clusters = 1 << bits;
+            options.bits = 8;
+            make(&wide, &options, &weight, NULL, false, 2);
+            assert_true(wide.encoded.sum_error == narrow.encoded.sum_error);
+            assert_int_equal(wide.n_index, (size_t)N * K);
+            unmake(&wide);
+            unmake(&narrow);
+        }
+    free(w);
+}
+
 static void errors_fall_as_more_is_stored(void **state)
 {
     (void)state;
@@ -526,6 +552,7 @@ int main(void)
         cmocka_unit_test(enough_centroids_lose_nothing),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(the_top_bit_of_an_index_is_the_sign),
+        cmocka_unit_test(a_wide_index_changes_no_weight),
         cmocka_unit_test(errors_fall_as_more_is_stored),
         cmocka_unit_test(the_fit_beats_the_plain_recipe),
         cmocka_unit_test(importance_moves_the_error),
