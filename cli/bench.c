@@ -1,7 +1,6 @@
 /* centroid bench: how fast a model and the kernels are, beside what this machine allows. */
 #include "cli/bench.h"
 
-#include "cli/cli.h"
 #include "engine/base/processors.h"
 
 #include <errno.h>
@@ -13,27 +12,6 @@ struct settings {
     bool has_kernels;
     bool wants_help;
 };
-
-static enum ct_status parse_list(const char *option, const char *text, int low, int high,
-                                 struct ct_bench_list *list, struct ct_error *err)
-{
-    list->n = 0;
-    for (const char *p = text; list->n < CT_BENCH_LIST_MAX; p++) {
-        char *end;
-        const long value = strtol(p, &end, 10);
-        if (end == p || value < low || value > high)
-            break;
-        list->values[list->n++] = (int)value;
-        if (*end == '\0')
-            return CT_OK;
-        if (*end != ',')
-            break;
-        p = end;
-    }
-    return ct_error_set(err, CT_INVALID,
-                        "--%s: '%s' is not a list of at most %d numbers from %d to %d, such as %d",
-                        option, text, CT_BENCH_LIST_MAX, low, high, low > 0 ? low : high);
-}
 
 static enum ct_status parse_sets(const char *text, struct ct_bench *bench, struct ct_error *err)
 {
@@ -65,18 +43,19 @@ static enum ct_status parse(const struct settings *s, struct ct_bench *bench, st
     char threads[32];
     const int n = ct_processors();
     snprintf(threads, sizeof threads, n > 1 ? "1,%d" : "1", n);
-    enum ct_status status = parse_list("threads", s->threads != NULL ? s->threads : threads, 1,
-                                       CT_MAX_WORKERS, &bench->threads, err);
+    enum ct_status status = ct_cli_parse_list("threads", s->threads != NULL ? s->threads : threads,
+                                              1, CT_MAX_WORKERS, &bench->threads, err);
     if (status == CT_OK)
-        status = parse_list("prompt-tokens", s->prompts, 0, 65536, &bench->prompts, err);
+        status = ct_cli_parse_list("prompt-tokens", s->prompts, 0, 65536, &bench->prompts, err);
     if (status == CT_OK)
-        status = parse_list("generate-tokens", s->generations, 0, 65536, &bench->generations, err);
+        status = ct_cli_parse_list("generate-tokens", s->generations, 0, 65536, &bench->generations,
+                                   err);
     if (status == CT_OK)
-        status = parse_list("depth", s->depths, 0, 65536, &bench->depths, err);
+        status = ct_cli_parse_list("depth", s->depths, 0, 65536, &bench->depths, err);
     if (status == CT_OK)
-        status = parse_list("bits", s->bits, 2, 8, &bench->bits, err);
+        status = ct_cli_parse_list("bits", s->bits, 2, 8, &bench->bits, err);
     if (status == CT_OK)
-        status = parse_list("rows", s->rows, 1, 4096, &bench->rows, err);
+        status = ct_cli_parse_list("rows", s->rows, 1, 4096, &bench->rows, err);
     if (status == CT_OK && bench->n_columns % 64 != 0)
         status = ct_error_set(err, CT_INVALID, "--columns: %d is not a multiple of 64",
                               (int)bench->n_columns);

@@ -8,6 +8,7 @@
 #ifndef CT_CLI_BENCH_H
 #define CT_CLI_BENCH_H
 
+#include "cli/cli.h"
 #include "cli/roofs.h"
 
 #include <stdbool.h>
@@ -27,14 +28,8 @@ struct ct_bench_point {
     double ops, bytes;      /* of a unit: 2 a product, and what is read from memory */
 };
 
-enum { CT_BENCH_LIST_MAX = 32 };
-struct ct_bench_list {
-    int n;
-    int values[CT_BENCH_LIST_MAX];
-};
-
 struct ct_bench {
-    struct ct_bench_list threads, prompts, generations, depths, bits, rows;
+    struct ct_cli_list threads, prompts, generations, depths, bits, rows;
     int n_sets;
     enum ct_isa sets[CT_N_ISA];
     int64_t n_columns;

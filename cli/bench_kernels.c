@@ -68,7 +68,7 @@ static void release(struct buffers *b)
     free(b);
 }
 
-static int largest(const struct ct_bench_list *list)
+static int largest(const struct ct_cli_list *list)
 {
     int value = 0;
     for (int i = 0; i < list->n; i++)

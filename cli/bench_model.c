@@ -144,7 +144,7 @@ static int list_tests(const struct ct_bench *bench, int n_threads, struct test *
     int n = 0;
     for (int d = 0; d < bench->depths.n; d++)
         for (int kind = CT_BENCH_PROMPT; kind <= CT_BENCH_GENERATION; kind++) {
-            const struct ct_bench_list *sizes =
+            const struct ct_cli_list *sizes =
                 kind == CT_BENCH_PROMPT ? &bench->prompts : &bench->generations;
             for (int i = 0; i < sizes->n; i++) {
                 if (sizes->values[i] == 0)

@@ -35,6 +35,27 @@ int ct_cli_fail(const char *command, const struct ct_error *err)
     return CT_EXIT_FAILED;
 }
 
+enum ct_status ct_cli_parse_list(const char *option, const char *text, int low, int high,
+                                 struct ct_cli_list *list, struct ct_error *err)
+{
+    list->n = 0;
+    for (const char *p = text; list->n < CT_CLI_LIST_MAX; p++) {
+        char *end;
+        const long value = strtol(p, &end, 10);
+        if (end == p || value < low || value > high)
+            break;
+        list->values[list->n++] = (int)value;
+        if (*end == '\0')
+            return CT_OK;
+        if (*end != ',')
+            break;
+        p = end;
+    }
+    return ct_error_set(err, CT_INVALID,
+                        "--%s: '%s' is not a list of at most %d numbers from %d to %d, such as %d",
+                        option, text, CT_CLI_LIST_MAX, low, high, low > 0 ? low : high);
+}
+
 enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes, struct ct_error *err)
 {
     *out = NULL;

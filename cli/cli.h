@@ -39,6 +39,16 @@ bool ct_cli_parse(const struct ct_cli_usage *usage, const struct ct_option *opti
 /* Prints "centroid COMMAND: message" and returns CT_EXIT_FAILED. */
 int ct_cli_fail(const char *command, const struct ct_error *err);
 
+/* The numbers of an option such as "8,16,32", each within [low, high]. CT_INVALID names the option. */
+enum { CT_CLI_LIST_MAX = 32 };
+struct ct_cli_list {
+    int n;
+    int values[CT_CLI_LIST_MAX];
+};
+CT_MUST_CHECK enum ct_status ct_cli_parse_list(const char *option, const char *text, int low,
+                                               int high, struct ct_cli_list *list,
+                                               struct ct_error *err);
+
 /* A whole file, NUL-terminated, to be freed. CT_IO. */
 CT_MUST_CHECK enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes,
                                               struct ct_error *err);

@@ -228,8 +228,8 @@ static double cosine(const float *a, const float *b, int n)
     return ab / sqrt(aa * bb);
 }
 
-enum ct_status ct_eval_sts(struct ct_engine *engine, const char *path, bool is_json,
-                           struct ct_error *err)
+enum ct_status ct_eval_sts_score(struct ct_engine *engine, const char *path, int64_t n_most,
+                                 double *score, int *n_pairs, struct ct_error *err)
 {
     const int width = ct_engine_info(engine)->n_outputs;
     struct pairs pairs = {0};
@@ -241,6 +241,8 @@ enum ct_status ct_eval_sts(struct ct_engine *engine, const char *path, bool is_j
     enum ct_status status = read_pairs(path, &pairs, err);
     if (status != CT_OK)
         goto out;
+    if (n_most > 0 && n_most < pairs.n)
+        pairs.n = (int)n_most;
     const size_t n = (size_t)pairs.n;
     vectors = malloc(2 * n * (size_t)width * sizeof *vectors);
     sides = malloc(2 * n * sizeof *sides);
@@ -256,12 +258,24 @@ enum ct_status ct_eval_sts(struct ct_engine *engine, const char *path, bool is_j
         sides[i] = (struct ranked){.value = cosine(first, first + width, width), .place = i};
         sides[n + (size_t)i] = (struct ranked){.value = pairs.items[i].score, .place = i};
     }
-    printf(is_json ? "{\"spearman\": %.6f, \"pairs\": %d}\n" : "Spearman %.4f over %d pairs\n",
-           spearman(sides, sides + n, pairs.n), pairs.n);
+    *score = spearman(sides, sides + n, pairs.n);
+    *n_pairs = pairs.n;
 out:
     free(pairs.bytes);
     free(pairs.items);
     free(vectors);
     free(sides);
+    return status;
+}
+
+enum ct_status ct_eval_sts(struct ct_engine *engine, const char *path, bool is_json,
+                           struct ct_error *err)
+{
+    double score;
+    int n_pairs;
+    enum ct_status status = ct_eval_sts_score(engine, path, 0, &score, &n_pairs, err);
+    if (status == CT_OK)
+        printf(is_json ? "{\"spearman\": %.6f, \"pairs\": %d}\n" : "Spearman %.4f over %d pairs\n",
+               score, n_pairs);
     return status;
 }

@@ -166,6 +166,21 @@ CT_MUST_CHECK enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_
 CT_MUST_CHECK enum ct_status ct_engine_measure(struct ct_engine *engine, int n_tok, int n_logits,
                                                int depth, struct ct_cost *cost);
 
+/* What one kind of operation took of a step, all its places in the graph together. */
+struct ct_op_cost {
+    const char *name; /* "LINEAR": see engine/graph/ops.def */
+    uint64_t ns;
+    int64_t n_weights; /* parameters that it reads */
+    int64_t n_values;  /* floats that it writes */
+    int64_t n_scores;  /* attention: products of queries and keys, of which it keeps none */
+};
+enum { CT_MAX_OP_COSTS = 64 };
+
+/* As ct_engine_measure with nothing before and one row of logits, operation by operation with a clock
+ * around each, which costs some time: ops [CT_MAX_OP_COSTS] receives *n of them. The same statuses. */
+CT_MUST_CHECK enum ct_status ct_engine_profile(struct ct_engine *engine, int n_tok,
+                                               struct ct_op_cost *ops, int *n);
+
 /* ---- sampling ---- */
 
 struct ct_sampler;

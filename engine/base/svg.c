@@ -1,5 +1,7 @@
 #include "engine/base/svg.h"
 
+#include <math.h>
+
 const char *const ct_svg_colours[CT_SVG_N_COLOURS] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                       "#e69f00", "#56b4e9", "#7f7f7f"};
 
@@ -70,6 +72,22 @@ void ct_svg_line(FILE *file, double x1, double y1, double x2, double y2, const c
     if (dash != NULL)
         fprintf(file, " stroke-dasharray=\"%s\"", dash);
     fputs("/>\n", file);
+}
+
+void ct_svg_bar(FILE *file, double x, double y, double width, double height, const char *colour,
+                const char *text)
+{
+    fprintf(file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"><title>",
+            x, y, width, height, colour);
+    put_escaped(file, text);
+    fputs("</title></rect>\n", file);
+}
+
+double ct_svg_step(double high)
+{
+    double power = pow(10, floor(log10(high)));
+    double ratio = high / power;
+    return power * (ratio > 5 ? 1 : ratio > 2 ? 0.5 : 0.2);
 }
 
 void ct_svg_point(FILE *file, double x, double y, double radius, const char *colour,

@@ -23,6 +23,13 @@ void ct_svg_text_up(FILE *file, double x, double y, const char *text);
 void ct_svg_line(FILE *file, double x1, double y1, double x2, double y2, const char *colour,
                  double width, const char *dash);
 
+/* Filled; a viewer shows the text where the pointer rests on it. */
+void ct_svg_bar(FILE *file, double x, double y, double width, double height, const char *colour,
+                const char *text);
+
+/* A round step that cuts [0, high] into 4 to 10 parts; high > 0. */
+double ct_svg_step(double high);
+
 /* A disc; a viewer shows the text where the pointer rests on it. */
 void ct_svg_point(FILE *file, double x, double y, double radius, const char *colour,
                   const char *text);

@@ -8,14 +8,6 @@
 
 enum { WIDTH = 860, HEIGHT = 440, LEFT = 70, TOP = 46, PLOT_WIDTH = 520, PLOT_HEIGHT = 330 };
 
-/* A round step that cuts [0, high] into 4 to 10 parts. */
-static double round_step(double high)
-{
-    double power = pow(10, floor(log10(high)));
-    double ratio = high / power;
-    return power * (ratio > 5 ? 1 : ratio > 2 ? 0.5 : 0.2);
-}
-
 /* ---- error by layer ---- */
 
 struct axes {
@@ -99,7 +91,7 @@ static struct axes choose_axes(const struct ct_report *report)
     axes.high = axes.high > 0 ? axes.high : 1;
     if (!(axes.low > 0.5 * axes.high))
         axes.low = 0;
-    axes.step = round_step(fmax(axes.high - axes.low, 0.02 * axes.high));
+    axes.step = ct_svg_step(fmax(axes.high - axes.low, 0.02 * axes.high));
     axes.low = floor(axes.low / axes.step) * axes.step;
     axes.high = (floor(axes.high / axes.step) + 1) * axes.step;
     return axes;
@@ -139,10 +131,9 @@ static void put_bar(FILE *file, const struct ct_kind *kind, const char *name, in
     char text[64];
     double y = TOP + 26.0 * place, width = 400.0 * ct_kind_bits(kind) / high;
     ct_svg_text(file, 300, y + 15, "end", name);
-    fprintf(file, "<rect x=\"308\" y=\"%.1f\" width=\"%.1f\" height=\"20\" fill=\"%s\"/>\n", y,
-            width, colour);
     snprintf(text, sizeof text, "%.2f (%.1f MB)", ct_kind_bits(kind),
              (double)kind->bytes_after * 1e-6);
+    ct_svg_bar(file, 308, y, width, 20, colour, text);
     ct_svg_text(file, 314 + width, y + 15, "start", text);
 }
 

@@ -1,6 +1,7 @@
 /* Sessions and the step that advances a batch of them. The engine thread. */
 #include "engine/base/clock.h"
 #include "engine/runtime/engine_internal.h"
+#include "engine/runtime/profile.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -255,14 +256,19 @@ static bool is_sound(const struct ct_engine *engine)
 }
 #endif
 
-/* Runs the slices, which were checked, and books what they took, without the wait for a turn. */
-static void run(struct ct_engine *engine, struct ct_slice *slices, int n_slices)
+/* Runs the slices, which were checked, and books what they took, without the wait for a turn. ops: see
+ * ct_engine_profile; or NULL. */
+static void run(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
+                struct ct_op_cost *ops)
 {
     struct ct_batch batch = fill_batch(engine, slices, n_slices);
     ct_pool_enter(engine->pool);
     const uint64_t start_ns = ct_clock_ns();
     ct_energy_meter_begin(engine->meter);
-    engine->backend->ops->run(engine->backend, &batch, 0, engine->graph.n_nodes);
+    if (ops == NULL)
+        engine->backend->ops->run(engine->backend, &batch, 0, engine->graph.n_nodes);
+    else
+        ct_profile_run(engine, &batch, ops);
     share_cost(engine, slices, n_slices, ct_clock_ns() - start_ns, &batch);
     ct_pool_leave(engine->pool);
 }
@@ -273,7 +279,7 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
     enum ct_status status = check_slices(engine, slices, n_slices, err);
     if (status != CT_OK || n_slices == 0)
         return status;
-    run(engine, slices, n_slices);
+    run(engine, slices, n_slices, NULL);
     int64_t ld;
     const int last = engine->graph.nodes[engine->graph.n_nodes - 1].out;
     const float *logits = engine->backend->ops->value(engine->backend, last, &ld);
@@ -287,8 +293,9 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
     return CT_OK;
 }
 
-enum ct_status ct_engine_measure(struct ct_engine *engine, int n_tok, int n_logits, int depth,
-                                 struct ct_cost *cost)
+/* A step of one slice that nobody asked for. */
+static enum ct_status run_alone(struct ct_engine *engine, int n_tok, int n_logits, int depth,
+                                struct ct_op_cost *ops, struct ct_cost *cost)
 {
     struct ct_slice slice = {.n_tokens = n_tok, .n_logits = n_logits};
     int32_t *tokens = calloc(n_tok > 0 ? (size_t)n_tok : 1, sizeof *tokens);
@@ -301,10 +308,29 @@ enum ct_status ct_engine_measure(struct ct_engine *engine, int n_tok, int n_logi
         status = check_slices(engine, &slice, 1, NULL);
     }
     if (status == CT_OK) {
-        run(engine, &slice, 1);
+        run(engine, &slice, 1, ops);
         *cost = slice.cost;
     }
     ct_session_close(slice.session);
     free(tokens);
+    return status;
+}
+
+enum ct_status ct_engine_measure(struct ct_engine *engine, int n_tok, int n_logits, int depth,
+                                 struct ct_cost *cost)
+{
+    return run_alone(engine, n_tok, n_logits, depth, NULL, cost);
+}
+
+enum ct_status ct_engine_profile(struct ct_engine *engine, int n_tok, struct ct_op_cost *ops,
+                                 int *n)
+{
+    struct ct_cost cost;
+    struct ct_op_cost by_op[CT_N_OPS] = {0};
+    *n = 0;
+    enum ct_status status = run_alone(engine, n_tok, 1, 0, by_op, &cost);
+    for (int i = 0; i < CT_N_OPS && status == CT_OK; i++)
+        if (by_op[i].name != NULL)
+            ops[(*n)++] = by_op[i];
     return status;
 }
