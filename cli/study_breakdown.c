@@ -14,7 +14,7 @@ static const struct {
     {"matrix products", " LINEAR "},
     {"attention and softmax", " ATTEND ROTATE "},
     {"normalisation", " LAYERNORM RMSNORM "},
-    {"activation", " GELU SWIGLU ACTIVATE "},
+    {"activation", " ACTIVATE SWIGLU "},
     {"embedding", " EMBED PLACE PATCH PREFIX "},
     {"other", ""},
 };
