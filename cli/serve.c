@@ -1,4 +1,4 @@
-/* centroid serve: an OpenAI-compatible server for one model. */
+/* centroid serve: an OpenAI-compatible server. */
 #include "cli/cli.h"
 #include "server/server.h"
 
@@ -17,5 +17,7 @@ int ct_cli_serve(int argc, char **argv)
         ct_config_help(stdout);
         return CT_EXIT_OK;
     }
-    return ct_server_run(&config) == 0 ? CT_EXIT_OK : CT_EXIT_FAILED;
+    const int code = ct_server_run(&config);
+    ct_config_deinit(&config);
+    return code == 0 ? CT_EXIT_OK : CT_EXIT_FAILED;
 }

@@ -47,7 +47,7 @@ static void on_close(struct ct_exchange *x)
     struct answer *answer = x->answer;
     answer->exchange = NULL;
     if (answer->is_submitted && !answer->is_finished)
-        ct_batcher_cancel(answer->server->batcher, answer->request, CT_CANCELLED);
+        ct_batcher_cancel(answer->request->model->batcher, answer->request, CT_CANCELLED);
     close_if_over(answer);
 }
 
@@ -71,7 +71,6 @@ static void set_deadline(struct answer *answer)
 
 static void submit(struct answer *answer)
 {
-    struct ct_server *server = answer->server;
     struct ct_refusal refusal = {0};
     if (answer->exchange == NULL)
         return;
@@ -79,12 +78,13 @@ static void submit(struct answer *answer)
         refuse(answer, &answer->refusal);
         return;
     }
+    const struct ct_model *model = answer->request->model;
     enum ct_status status = CT_OK;
     set_deadline(answer);
     if (!answer->request->is_estimate)
-        status = ct_reply_init(&answer->reply, answer->request, &server->model, server->batcher);
+        status = ct_reply_init(&answer->reply, answer->request);
     if (status == CT_OK)
-        status = ct_batcher_submit(server->batcher, answer->request);
+        status = ct_batcher_submit(model->batcher, answer->request);
     if (status == CT_OK) {
         answer->is_submitted = true;
         if (!answer->exchange->is_suspended)
@@ -94,8 +94,8 @@ static void submit(struct answer *answer)
     if (status == CT_BUSY) {
         ct_refuse(&refusal, 429, "queue_full", NULL,
                   "%d answers are being made or wait already; try again later",
-                  server->model.max_in_flight);
-        refusal.retry_after_s = ct_batcher_retry_after_s(server->batcher);
+                  model->max_in_flight);
+        refusal.retry_after_s = ct_batcher_retry_after_s(model->batcher);
     } else {
         ct_refuse(&refusal, ct_status_http(status), NULL, NULL, "%s", ct_status_text(status));
     }
@@ -106,7 +106,7 @@ static void read_body(struct answer *answer)
 {
     answer->read_status =
         ct_openai_request_read(answer->request, answer->body.data, answer->body.n_bytes,
-                               &answer->server->model, &answer->refusal);
+                               &answer->server->models, &answer->refusal);
 }
 
 static void on_work(uv_work_t *work)
@@ -231,7 +231,7 @@ static void write_estimate(struct answer *answer)
     if (answer->exchange == NULL)
         return;
     ct_buffer_init(&body);
-    ct_reply_write_estimate(answer->request, &answer->server->model, &body);
+    ct_reply_write_estimate(answer->request, &body);
     ct_exchange_reply(answer->exchange, 200, "application/json", &body);
 }
 
@@ -265,16 +265,22 @@ static void on_news(struct answer *answer)
     }
 }
 
-void ct_openai_collect(struct ct_server *server)
+static void collect_from(struct ct_batcher *batcher)
 {
     bool is_finished = false;
     struct ct_request *request;
-    while ((request = ct_batcher_next_ready(server->batcher, &is_finished)) != NULL) {
+    while ((request = ct_batcher_next_ready(batcher, &is_finished)) != NULL) {
         struct answer *answer = request->owner;
         answer->is_finished = is_finished;
         on_news(answer);
         close_if_over(answer);
     }
+}
+
+void ct_openai_collect(struct ct_server *server)
+{
+    for (int i = 0; i < server->models.n; i++)
+        collect_from(server->models.all[i].batcher);
     ct_http_run(&server->http);
 }
 
@@ -283,6 +289,6 @@ void ct_openai_cut(struct ct_server *server)
     for (struct ct_exchange *x = server->http.exchanges; x != NULL; x = x->next) {
         struct answer *answer = x->answer;
         if (answer != NULL && answer->is_submitted && !answer->is_finished)
-            ct_batcher_cancel(server->batcher, answer->request, CT_SHUTDOWN);
+            ct_batcher_cancel(answer->request->model->batcher, answer->request, CT_SHUTDOWN);
     }
 }

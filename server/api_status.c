@@ -29,14 +29,18 @@ static void reply_canned(struct ct_exchange *x, struct canned *canned)
     ct_exchange_reply_canned(x, canned->status, canned->response);
 }
 
-/* What it takes to be sent requests: a model, no drain, and an engine that moves. */
+/* What it takes to be sent requests: all models, no drain, and engines that move. */
 static int readiness(struct ct_server *server)
 {
     if (server->state != CT_SERVER_READY)
         return server->state == CT_SERVER_LOADING ? 1 : 2;
-    struct ct_batcher_stats stats;
-    ct_batcher_stats(server->batcher, &stats);
-    return stats.stuck_ns > STUCK_NS ? 3 : 0;
+    for (int i = 0; i < server->models.n; i++) {
+        struct ct_batcher_stats stats;
+        ct_batcher_stats(server->models.all[i].batcher, &stats);
+        if (stats.stuck_ns > STUCK_NS)
+            return 3;
+    }
+    return 0;
 }
 
 static struct canned health[] = {{200, "{\"status\":\"ok\"}", NULL},
@@ -99,16 +103,18 @@ void ct_handle_models(struct ct_exchange *x)
     struct ct_buffer body;
     ct_buffer_init(&body);
     ct_buffer_text(&body, "{\"object\":\"list\",\"data\":[");
-    if (server->batcher != NULL)
-        write_model(&server->model, &body);
+    for (int i = 0; i < server->models.n; i++) {
+        ct_buffer_text(&body, i ? "," : "");
+        write_model(&server->models.all[i], &body);
+    }
     ct_buffer_text(&body, "]}");
     ct_exchange_reply(x, 200, "application/json", &body);
 }
 
 void ct_handle_model(struct ct_exchange *x)
 {
-    const struct ct_server *server = x->http->server;
-    if (server->batcher == NULL || strcmp(x->target, server->model.name) != 0) {
+    const struct ct_model *model = ct_models_find(&x->http->server->models, x->target);
+    if (model == NULL) {
         struct ct_refusal refusal;
         ct_refuse(&refusal, 404, "model_not_found", "model", "there is no such model");
         ct_exchange_refuse(x, &refusal);
@@ -116,19 +122,15 @@ void ct_handle_model(struct ct_exchange *x)
     }
     struct ct_buffer body;
     ct_buffer_init(&body);
-    write_model(&server->model, &body);
+    write_model(model, &body);
     ct_exchange_reply(x, 200, "application/json", &body);
 }
 
 void ct_handle_metrics(struct ct_exchange *x)
 {
-    struct ct_server *server = x->http->server;
-    struct ct_batcher_stats stats;
+    const struct ct_server *server = x->http->server;
     struct ct_buffer body;
     ct_buffer_init(&body);
-    if (server->batcher != NULL)
-        ct_batcher_stats(server->batcher, &stats);
-    ct_metrics_write(&server->metrics, server->batcher ? &stats : NULL, &server->model,
-                     server->http.n_connections, &body);
+    ct_metrics_write(&server->metrics, &server->models, server->http.n_connections, &body);
     ct_exchange_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }

@@ -1,5 +1,6 @@
-/* The request scheduler: admits requests, queues their sequences, and runs them together. The only
- * place where threads meet.
+/* The request scheduler of one model: admits requests, queues their sequences, and runs them
+ * together. The only place where the loop's thread and an engine's meet; engines' threads meet at
+ * the pool (engine/base/pool.h), for the time of a step.
  *
  *   loop thread                                engine thread
  *   submit ---> [submitted] -------------------> roster (roster.h): one step at a time, with a

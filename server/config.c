@@ -33,23 +33,6 @@ static void make_options(struct ct_config *config, struct ct_option options[MAX_
     options[n] = (struct ct_option){0};
 }
 
-/* [NAME=]DIR: a NAME has no slash, so that a directory with a = in its path can be given. */
-static enum ct_status split_model(struct ct_config *config, struct ct_error *err)
-{
-    const char *text = config->models.values[0];
-    size_t n_name = strcspn(text, "=/");
-    config->model_path = text;
-    if (text[n_name] != '=')
-        return CT_OK;
-    if (n_name == 0 || n_name >= sizeof config->model_name)
-        return ct_error_set(err, CT_INVALID,
-                            "--model: the name before the = has %zu bytes, not 1..%zu", n_name,
-                            sizeof config->model_name - 1);
-    memcpy(config->model_name, text, n_name);
-    config->model_path = text + n_name + 1;
-    return CT_OK;
-}
-
 enum ct_status ct_config_parse(struct ct_config *config, int argc, char **argv,
                                struct ct_error *err)
 {
@@ -60,11 +43,6 @@ enum ct_status ct_config_parse(struct ct_config *config, int argc, char **argv,
     enum ct_status status = ct_options_parse(options, argc, argv, NULL, 0, &n_positional, err);
     if (status != CT_OK || config->is_help)
         return status;
-    if (config->models.n != 1)
-        return ct_error_set(err, CT_INVALID,
-                            config->models.n == 0 ? "--model is required"
-                                                  : "--model: one model can be served, not %d",
-                            config->models.n);
     config->is_loopback = strcmp(config->host, "localhost") == 0 ||
                           strcmp(config->host, "::1") == 0 || strncmp(config->host, "127.", 4) == 0;
     if (!config->is_loopback && !config->is_public)
@@ -72,7 +50,12 @@ enum ct_status ct_config_parse(struct ct_config *config, int argc, char **argv,
                             "--host: other machines can reach %s and there are no keys; "
                             "--allow-public says that this is meant",
                             config->host);
-    return split_model(config, err);
+    return ct_model_list_init(&config->list, &config->models, &config->folders, err);
+}
+
+void ct_config_deinit(struct ct_config *config)
+{
+    ct_model_list_deinit(&config->list);
 }
 
 void ct_config_help(FILE *file)
@@ -80,8 +63,8 @@ void ct_config_help(FILE *file)
     struct ct_config config;
     struct ct_option options[MAX_OPTIONS];
     make_options(&config, options);
-    fputs("usage: centroid serve --model [NAME=]DIR [OPTION...]\n\n"
-          "Serves a model over HTTP with an OpenAI-compatible API, see docs/api.md.\n\n",
+    fputs("usage: centroid serve --model [NAME=]DIR [--model ...] [--models DIR] [OPTION...]\n\n"
+          "Serves models over HTTP with an OpenAI-compatible API, see docs/api.md.\n\n",
           file);
     ct_options_print(options, file);
 }

@@ -5,6 +5,7 @@
 
 #include "engine/base/log.h"
 #include "engine/base/options.h"
+#include "server/model_list.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,14 +24,15 @@ struct ct_config {
 #undef CT_OPTION_SIZE
 #undef CT_OPTION_FLAG
 #undef CT_OPTION_CHOICE
-    const char *model_path;
-    char model_name[128]; /* "" for the model's own */
-    bool is_loopback;     /* host is this machine only */
+    struct ct_model_list list; /* of models and folders */
+    bool is_loopback;          /* host is this machine only */
 };
 
-/* argv without the command's name. CT_INVALID. With --help nothing else is checked. */
+/* argv without the command's name, kept by the caller. CT_INVALID and as ct_model_list_init; then
+ * there is nothing to deinit. With --help nothing else is checked. */
 CT_MUST_CHECK enum ct_status ct_config_parse(struct ct_config *config, int argc, char **argv,
                                              struct ct_error *err);
+void ct_config_deinit(struct ct_config *config);
 void ct_config_help(FILE *file);
 
 #endif

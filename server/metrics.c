@@ -28,10 +28,13 @@ static void histogram_add(struct ct_histogram *h, double x)
 void ct_metrics_init(struct ct_metrics *metrics)
 {
     memset(metrics, 0, sizeof *metrics);
-    histogram_init(&metrics->queue_s, seconds, CT_MAX_BUCKETS);
-    histogram_init(&metrics->first_token_s, seconds, CT_MAX_BUCKETS);
-    histogram_init(&metrics->token_s, token_seconds, CT_MAX_BUCKETS);
-    histogram_init(&metrics->request_s, seconds, CT_MAX_BUCKETS);
+    for (int i = 0; i < CT_MAX_MODELS; i++) {
+        struct ct_model_metrics *sums = &metrics->models[i];
+        histogram_init(&sums->queue_s, seconds, CT_MAX_BUCKETS);
+        histogram_init(&sums->first_token_s, seconds, CT_MAX_BUCKETS);
+        histogram_init(&sums->token_s, token_seconds, CT_MAX_BUCKETS);
+        histogram_init(&sums->request_s, seconds, CT_MAX_BUCKETS);
+    }
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     metrics->start_s = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
@@ -39,24 +42,25 @@ void ct_metrics_init(struct ct_metrics *metrics)
 
 void ct_metrics_add(struct ct_metrics *metrics, const struct ct_request *request, bool is_cancelled)
 {
+    struct ct_model_metrics *sums = &metrics->models[request->model->index];
     struct ct_ledger ledger;
     ct_request_ledger(request, &ledger);
-    metrics->n_prompt_tok += (uint64_t)ledger.n_prompt_tok;
-    metrics->n_generated_tok += (uint64_t)ledger.n_generated_tok;
-    metrics->prefill_j += ledger.prefill.pj * 1e-12;
-    metrics->decode_j += ledger.decode.pj * 1e-12;
+    sums->n_prompt_tok += (uint64_t)ledger.n_prompt_tok;
+    sums->n_generated_tok += (uint64_t)ledger.n_generated_tok;
+    sums->prefill_j += ledger.prefill.pj * 1e-12;
+    sums->decode_j += ledger.decode.pj * 1e-12;
     if (is_cancelled) {
-        metrics->n_cancelled++;
+        sums->n_cancelled++;
         return;
     }
     double queue_s = (double)ledger.queue_ns * 1e-9, prefill_s = (double)ledger.prefill_ns * 1e-9;
-    histogram_add(&metrics->queue_s, queue_s);
-    histogram_add(&metrics->first_token_s, queue_s + prefill_s);
-    histogram_add(&metrics->request_s, queue_s + prefill_s + (double)ledger.decode_ns * 1e-9);
+    histogram_add(&sums->queue_s, queue_s);
+    histogram_add(&sums->first_token_s, queue_s + prefill_s);
+    histogram_add(&sums->request_s, queue_s + prefill_s + (double)ledger.decode_ns * 1e-9);
     for (int i = 0; i < request->n_sequences; i++) {
         const struct ct_sequence *s = &request->sequences[i];
         if (s->n_generated > 1)
-            histogram_add(&metrics->token_s,
+            histogram_add(&sums->token_s,
                           (double)(s->done_ns - s->first_ns) * 1e-9 / (s->n_generated - 1));
     }
 }
@@ -75,19 +79,36 @@ static void number(struct ct_buffer *out, const char *name, const char *type, co
     ct_buffer_printf(out, "%s %.17g\n", name, x);
 }
 
-static void histogram(struct ct_buffer *out, const char *name, const char *help,
-                      const struct ct_histogram *h)
+/* The front of a line, up to the model's label. */
+static void sample(struct ct_buffer *out, const char *name, const char *ending,
+                   const struct ct_model *model)
 {
-    uint64_t n = 0;
+    ct_buffer_printf(out, "%s%s{model=", name, ending);
+    ct_buffer_json(out, model->name, strlen(model->name));
+}
+
+/* Each model's histogram at this place in struct ct_model_metrics. */
+static void histograms(struct ct_buffer *out, const struct ct_metrics *metrics,
+                       const struct ct_models *models, size_t offset, const char *name,
+                       const char *help)
+{
     head(out, name, "histogram", help);
-    for (int i = 0; i < h->n_bounds; i++) {
-        n += h->counts[i];
-        ct_buffer_printf(out, "%s_bucket{le=\"%g\"} %llu\n", name, h->bounds[i],
-                         (unsigned long long)n);
+    for (int m = 0; m < models->n; m++) {
+        const struct ct_histogram *h = (const void *)((const char *)&metrics->models[m] + offset);
+        uint64_t n = 0;
+        for (int i = 0; i < h->n_bounds; i++) {
+            n += h->counts[i];
+            sample(out, name, "_bucket", &models->all[m]);
+            ct_buffer_printf(out, ",le=\"%g\"} %llu\n", h->bounds[i], (unsigned long long)n);
+        }
+        n += h->counts[h->n_bounds];
+        sample(out, name, "_bucket", &models->all[m]);
+        ct_buffer_printf(out, ",le=\"+Inf\"} %llu\n", (unsigned long long)n);
+        sample(out, name, "_sum", &models->all[m]);
+        ct_buffer_printf(out, "} %.9g\n", h->sum);
+        sample(out, name, "_count", &models->all[m]);
+        ct_buffer_printf(out, "} %llu\n", (unsigned long long)n);
     }
-    n += h->counts[h->n_bounds];
-    ct_buffer_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9g\n%s_count %llu\n", name,
-                     (unsigned long long)n, name, h->sum, name, (unsigned long long)n);
 }
 
 static void write_answers(const struct ct_metrics *metrics, struct ct_buffer *out)
@@ -128,67 +149,71 @@ static void write_process(const struct ct_metrics *metrics, struct ct_buffer *ou
            metrics->start_s);
 }
 
-static void write_engine(const struct ct_batcher_stats *stats, const struct ct_model *model,
-                         struct ct_buffer *out)
+/* ---- the models' ---- */
+
+static const struct {
+    const char *name, *type, *labels, *help;
+} series[] = {
+#define CT_METRIC(name, type, labels, value, help) {name, type, labels, help},
+#include "server/metrics.def"
+#undef CT_METRIC
+};
+enum { N_SERIES = sizeof series / sizeof series[0] };
+
+static void evaluate(const struct ct_model_metrics *sums, const struct ct_model *model,
+                     double values[N_SERIES])
 {
-    const struct ct_roster_stats *roster = &stats->roster;
-    head(out, "centroid_model_info", "gauge", "The model that is served.");
-    ct_buffer_text(out, "centroid_model_info{model=");
-    ct_buffer_json(out, model->name, strlen(model->name));
-    ct_buffer_printf(out, ",family=\"%s\",backend=\"%s\",energy_source=\"%s\"} 1\n",
-                     model->info->family, model->info->backend, model->info->energy_source);
-    number(out, "centroid_sequences_running", "gauge", "Answers that have a session.",
-           roster->n_running);
-    number(out, "centroid_sequences_waiting", "gauge", "Answers that wait for one.",
-           roster->n_waiting);
-    number(out, "centroid_steps_total", "counter", "Steps of the engine.", (double)roster->n_steps);
-    number(out, "centroid_step_seconds_total", "counter", "Time in steps.",
-           (double)roster->step_ns * 1e-9);
-    head(out, "centroid_evaluated_tokens_total", "counter", "Tokens evaluated, by phase.");
-    ct_buffer_printf(out,
-                     "centroid_evaluated_tokens_total{phase=\"prefill\"} %llu\n"
-                     "centroid_evaluated_tokens_total{phase=\"decode\"} %llu\n",
-                     (unsigned long long)roster->n_prefill_tok,
-                     (unsigned long long)roster->n_decode_tok);
-    number(out, "centroid_prefix_cache_queried_tokens_total", "counter",
-           "Tokens of prompts that were read.", (double)roster->n_prompt_tok);
-    number(out, "centroid_prefix_cache_hit_tokens_total", "counter",
-           "Of these, tokens that need not be read again.", (double)roster->n_cached_tok);
-    number(out, "centroid_preemptions_total", "counter",
-           "Sequences that gave their keys and values up to others, to be read again.",
-           (double)roster->n_yields);
-    head(out, "centroid_kv_pages", "gauge",
-         "Pages of keys and values: held by sequences, kept for reuse, or free.");
-    ct_buffer_printf(out,
-                     "centroid_kv_pages{state=\"held\"} %d\ncentroid_kv_pages{state=\"kept\"} %d\n"
-                     "centroid_kv_pages{state=\"free\"} %d\n",
-                     roster->pages.n_held, roster->pages.n_kept, roster->pages.n_free);
+    struct ct_batcher_stats stats;
+    const struct ct_roster_stats *roster = &stats.roster;
+    int n = 0;
+    ct_batcher_stats(model->batcher, &stats);
+#define CT_METRIC(name, type, labels, value, help) values[n++] = (double)(value);
+#include "server/metrics.def"
+#undef CT_METRIC
 }
 
-void ct_metrics_write(const struct ct_metrics *metrics, const struct ct_batcher_stats *stats,
-                      const struct ct_model *model, int n_connections, struct ct_buffer *out)
+static void write_series(const struct ct_metrics *metrics, const struct ct_models *models,
+                         struct ct_buffer *out)
+{
+    double values[CT_MAX_MODELS][N_SERIES];
+    for (int m = 0; m < models->n; m++)
+        evaluate(&metrics->models[m], &models->all[m], values[m]);
+    for (int i = 0; i < N_SERIES; i++) {
+        if (i == 0 || strcmp(series[i].name, series[i - 1].name) != 0)
+            head(out, series[i].name, series[i].type, series[i].help);
+        for (int m = 0; m < models->n; m++) {
+            sample(out, series[i].name, "", &models->all[m]);
+            ct_buffer_printf(out, "%s} %.17g\n", series[i].labels, values[m][i]);
+        }
+    }
+}
+
+static void write_models(const struct ct_models *models, struct ct_buffer *out)
+{
+    head(out, "centroid_model_info", "gauge", "The models that are served.");
+    for (int m = 0; m < models->n; m++) {
+        const struct ct_engine_info *info = models->all[m].info;
+        sample(out, "centroid_model_info", "", &models->all[m]);
+        ct_buffer_printf(out, ",family=\"%s\",backend=\"%s\",energy_source=\"%s\"} 1\n",
+                         info->family, info->backend, info->energy_source);
+    }
+}
+
+void ct_metrics_write(const struct ct_metrics *metrics, const struct ct_models *models,
+                      int n_connections, struct ct_buffer *out)
 {
     write_answers(metrics, out);
     number(out, "centroid_connections", "gauge", "Open connections.", n_connections);
-    number(out, "centroid_requests_cancelled_total", "counter",
-           "Requests for text that ended without an answer.", (double)metrics->n_cancelled);
-    number(out, "centroid_prompt_tokens_total", "counter",
-           "Tokens of prompts, of requests that ended.", (double)metrics->n_prompt_tok);
-    number(out, "centroid_generated_tokens_total", "counter", "Tokens generated.",
-           (double)metrics->n_generated_tok);
-    head(out, "centroid_energy_joules_total", "counter", "Energy of answers, by phase.");
-    ct_buffer_printf(out,
-                     "centroid_energy_joules_total{phase=\"prefill\"} %.9g\n"
-                     "centroid_energy_joules_total{phase=\"decode\"} %.9g\n",
-                     metrics->prefill_j, metrics->decode_j);
-    histogram(out, "centroid_queue_seconds", "From arrival to a session.", &metrics->queue_s);
-    histogram(out, "centroid_time_to_first_token_seconds", "From arrival to the first token.",
-              &metrics->first_token_s);
-    histogram(out, "centroid_time_per_output_token_seconds",
-              "Mean time between the tokens of an answer.", &metrics->token_s);
-    histogram(out, "centroid_request_seconds", "From arrival to the last token.",
-              &metrics->request_s);
-    if (stats != NULL)
-        write_engine(stats, model, out);
+    write_models(models, out);
+    write_series(metrics, models, out);
+#define HISTOGRAM(member, name, help)                                                              \
+    histograms(out, metrics, models, offsetof(struct ct_model_metrics, member), name, help)
+    HISTOGRAM(queue_s, "centroid_queue_seconds", "From arrival to a session.");
+    HISTOGRAM(first_token_s, "centroid_time_to_first_token_seconds",
+              "From arrival to the first token.");
+    HISTOGRAM(token_s, "centroid_time_per_output_token_seconds",
+              "Mean time between the tokens of an answer.");
+    HISTOGRAM(request_s, "centroid_request_seconds", "From arrival to the last token.");
+#undef HISTOGRAM
     write_process(metrics, out);
 }

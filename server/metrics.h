@@ -1,5 +1,5 @@
 /* Counters and histograms, written as Prometheus text. Loop thread; what the engine thread counts
- * comes from ct_batcher_stats. */
+ * comes from ct_batcher_stats. What is one model's has its name as a label. */
 #ifndef CT_SERVER_METRICS_H
 #define CT_SERVER_METRICS_H
 
@@ -16,14 +16,19 @@ struct ct_histogram {
     double sum;
 };
 
-struct ct_metrics {
-    /* answers by route (the last: no route) and status code */
-    uint64_t n_answers[CT_N_ROUTES + 1][CT_N_STATUS_CODES];
+/* Sums over the requests that a model has ended. */
+struct ct_model_metrics {
     uint64_t n_cancelled;
     uint64_t n_prompt_tok, n_generated_tok;
     double prefill_j, decode_j; /* joules */
     struct ct_histogram queue_s, first_token_s, token_s, request_s;
-    double start_s; /* of this process, since 1970 */
+};
+
+struct ct_metrics {
+    /* answers by route (the last: no route) and status code */
+    uint64_t n_answers[CT_N_ROUTES + 1][CT_N_STATUS_CODES];
+    struct ct_model_metrics models[CT_MAX_MODELS]; /* by ct_model.index */
+    double start_s;                                /* of this process, since 1970 */
 };
 
 void ct_metrics_init(struct ct_metrics *metrics);
@@ -32,8 +37,7 @@ void ct_metrics_init(struct ct_metrics *metrics);
 void ct_metrics_add(struct ct_metrics *metrics, const struct ct_request *request,
                     bool is_cancelled);
 
-/* stats: NULL before the model is loaded. */
-void ct_metrics_write(const struct ct_metrics *metrics, const struct ct_batcher_stats *stats,
-                      const struct ct_model *model, int n_connections, struct ct_buffer *out);
+void ct_metrics_write(const struct ct_metrics *metrics, const struct ct_models *models,
+                      int n_connections, struct ct_buffer *out);
 
 #endif

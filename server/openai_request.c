@@ -63,18 +63,47 @@ static enum ct_status read_number(struct ct_openai_reader *reader, const char *f
 
 /* ---- readers of single fields ---- */
 
+/* Names the models that there are, as many as fit. */
+static enum ct_status refuse_model(struct ct_openai_reader *reader, const json_t *value)
+{
+    char quoted[48], names[320] = "";
+    size_t n = 0;
+    for (int i = 0; i < reader->models->n; i++) {
+        const char *name = reader->models->all[i].name;
+        if (n + strlen(name) + sizeof ", \"\", ..." > sizeof names) {
+            snprintf(names + n, sizeof names - n, ", ...");
+            break;
+        }
+        n += (size_t)snprintf(names + n, sizeof names - n, i ? ", \"%s\"" : "\"%s\"", name);
+    }
+    ct_json_quote(value, quoted);
+    return ct_refuse(reader->refusal, 404, "model_not_found", "model",
+                     "model: %s does not exist; this server has %s", quoted, names);
+}
+
+/* Whether the model does what is asked for. */
+static enum ct_status check_task(struct ct_openai_reader *reader)
+{
+    const bool is_vector = reader->request->kind == CT_REQUEST_EMBEDDING;
+    if (reader->model->info->is_encoder == is_vector)
+        return CT_OK;
+    return ct_refuse(reader->refusal, 400, "unsupported_value", "model",
+                     "model: \"%s\" makes %s, not %s", reader->model->name,
+                     is_vector ? "text" : "embeddings", is_vector ? "embeddings" : "text");
+}
+
 static enum ct_status read_model(struct ct_openai_reader *reader, const json_t *value)
 {
+    struct ct_request *request = reader->request;
     if (!json_is_string(value))
         return ct_openai_refuse(reader, "model", value, "a string");
-    if (strcmp(json_string_value(value), reader->model->name) != 0) {
-        char quoted[48];
-        ct_json_quote(value, quoted);
-        return ct_refuse(reader->refusal, 404, "model_not_found", "model",
-                         "model: %s does not exist; this server has \"%s\"", quoted,
-                         reader->model->name);
-    }
-    return CT_OK;
+    reader->model = request->model = ct_models_find(reader->models, json_string_value(value));
+    if (reader->model == NULL)
+        return refuse_model(reader, value);
+    const uint64_t seed = request->sampling.seed; /* drawn already */
+    request->sampling = reader->model->info->sampling;
+    request->sampling.seed = seed;
+    return check_task(reader);
 }
 
 static enum ct_status read_stream_options(struct ct_openai_reader *reader, const json_t *value)
@@ -416,24 +445,10 @@ static enum ct_status find_kind(struct ct_openai_reader *reader, const json_t *r
                      "prompt: it, messages or input is required");
 }
 
-/* Whether the model does what is asked for. */
-static enum ct_status check_task(struct ct_openai_reader *reader)
-{
-    const bool is_vector = reader->request->kind == CT_REQUEST_EMBEDDING;
-    if (reader->model->info->is_encoder == is_vector)
-        return CT_OK;
-    return ct_refuse(reader->refusal, 400, "unsupported_value", "model",
-                     "model: \"%s\" makes %s, not %s", reader->model->name,
-                     is_vector ? "text" : "embeddings", is_vector ? "embeddings" : "text");
-}
-
 enum ct_status ct_openai_request_read(struct ct_request *request, const char *body, size_t n_bytes,
-                                      const struct ct_model *model, struct ct_refusal *refusal)
+                                      const struct ct_models *models, struct ct_refusal *refusal)
 {
-    struct ct_openai_reader reader = {.request = request, .model = model, .refusal = refusal};
-    const uint64_t seed = request->sampling.seed; /* drawn already */
-    request->sampling = model->info->sampling;
-    request->sampling.seed = seed;
+    struct ct_openai_reader reader = {.request = request, .models = models, .refusal = refusal};
     json_t *root = NULL;
     enum ct_status status = ct_json_parse(body, n_bytes, &root, refusal);
     if (status == CT_OK && request->is_estimate)
@@ -442,8 +457,6 @@ enum ct_status ct_openai_request_read(struct ct_request *request, const char *bo
     const int where = places[request->kind];
     if (status == CT_OK)
         status = check_names(&reader, root, where);
-    if (status == CT_OK)
-        status = check_task(&reader);
     for (int i = 0; i < N_FIELDS && status == CT_OK; i++) {
         const struct field *field = &fields[i];
         const json_t *value = json_object_get(root, field->name);
@@ -458,7 +471,7 @@ enum ct_status ct_openai_request_read(struct ct_request *request, const char *bo
     if (status == CT_OK)
         status = settle(&reader);
     if (status == CT_OK)
-        status = ct_request_arm(request, model);
+        status = ct_request_arm(request);
     if (status != CT_OK && status != CT_INVALID)
         ct_refuse(refusal, ct_status_http(status), NULL, NULL, "%s", ct_status_text(status));
     json_decref(root);

@@ -1,7 +1,7 @@
 /* The body of an OpenAI completions, chat completions or embeddings request -> struct ct_request.
  *
  * Every field of openai_fields.def is honoured or refused by name. A pure function of the body and
- * the model: no sockets, no clock; any thread, so that a long prompt need not hold up the loop. */
+ * the models: no sockets, no clock; any thread, so that a long prompt need not hold up the loop. */
 #ifndef CT_SERVER_OPENAI_REQUEST_H
 #define CT_SERVER_OPENAI_REQUEST_H
 
@@ -13,13 +13,14 @@
 /* request is fresh from ct_request_open; of an estimate the body decides the kind. After CT_OK its
  * sequences are ready to be submitted. On any other status refusal says what to answer. */
 CT_MUST_CHECK enum ct_status ct_openai_request_read(struct ct_request *request, const char *body,
-                                                    size_t n_bytes, const struct ct_model *model,
+                                                    size_t n_bytes, const struct ct_models *models,
                                                     struct ct_refusal *refusal);
 
 /* What the fields' readers share. */
 struct ct_openai_reader {
     struct ct_request *request;
-    const struct ct_model *model;
+    const struct ct_models *models;
+    const struct ct_model *model; /* once its field, the first, is read */
     struct ct_refusal *refusal;
 };
 

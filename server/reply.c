@@ -6,10 +6,9 @@
 /* Events are made ahead of the socket up to this many bytes; the rest waits in the rings. */
 enum { MAX_OUT_BYTES = 16384 };
 
-enum ct_status ct_reply_init(struct ct_reply *reply, struct ct_request *request,
-                             const struct ct_model *model, struct ct_batcher *batcher)
+enum ct_status ct_reply_init(struct ct_reply *reply, struct ct_request *request)
 {
-    *reply = (struct ct_reply){.request = request, .model = model, .batcher = batcher};
+    *reply = (struct ct_reply){.request = request};
     reply->choices =
         ct_arena_alloc(&request->arena, (size_t)request->n_sequences * sizeof *reply->choices);
     return reply->choices ? CT_OK : CT_MEMORY;
@@ -39,7 +38,7 @@ static void write_chat_logprob(const struct ct_reply *reply, struct ct_buffer *o
                                const struct ct_logprob *p)
 {
     size_t n = 0;
-    const char *bytes = ct_engine_token_bytes(reply->model->engine, p->token, &n);
+    const char *bytes = ct_engine_token_bytes(reply->request->model->engine, p->token, &n);
     ct_buffer_text(out, "{\"token\":");
     ct_buffer_json(out, bytes, n);
     ct_buffer_printf(out, ",\"logprob\":%.6g", p->logprob);
@@ -65,7 +64,8 @@ static void add_completion_logprobs(const struct ct_reply *reply, struct ct_choi
                                     const struct ct_record *record, const struct ct_logprob *top)
 {
     size_t n = 0;
-    const char *bytes = ct_engine_token_bytes(reply->model->engine, record->chosen.token, &n);
+    const char *bytes =
+        ct_engine_token_bytes(reply->request->model->engine, record->chosen.token, &n);
     const char *comma = choice->logprobs[CT_LOGPROB_TOKENS].n_bytes ? "," : "";
     for (int k = 0; k < CT_N_LOGPROB_ARRAYS; k++)
         ct_buffer_text(&choice->logprobs[k], comma);
@@ -77,7 +77,7 @@ static void add_completion_logprobs(const struct ct_reply *reply, struct ct_choi
     struct ct_buffer *out = &choice->logprobs[CT_LOGPROB_TOP];
     ct_buffer_text(out, "{");
     for (int i = 0; i < record->n_top; i++) {
-        bytes = ct_engine_token_bytes(reply->model->engine, top[i].token, &n);
+        bytes = ct_engine_token_bytes(reply->request->model->engine, top[i].token, &n);
         ct_buffer_text(out, i ? "," : "");
         ct_buffer_json(out, bytes, n);
         ct_buffer_printf(out, ":%.6g", top[i].logprob);
@@ -113,7 +113,7 @@ static bool take_record(struct ct_reply *reply, int i)
     ct_ring_get(&sequence->ring, &record, sizeof record);
     ct_ring_get(&sequence->ring, top, (size_t)record.n_top * sizeof *top);
     take_text(sequence, record.n_text, &choice->text);
-    ct_batcher_read_from(reply->batcher, sequence);
+    ct_batcher_read_from(reply->request->model->batcher, sequence);
     if (record.chosen.token >= 0 && reply->request->kind == CT_REQUEST_CHAT)
         add_chat_logprobs(reply, choice, &record, top);
     else if (record.chosen.token >= 0)
@@ -158,9 +158,9 @@ static void write_head(const struct ct_reply *reply, bool is_chunk, struct ct_bu
     ct_buffer_printf(out,
                      "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", request->id,
                      object, (long long)request->created_s);
-    ct_buffer_json(out, reply->model->name, strlen(reply->model->name));
+    ct_buffer_json(out, reply->request->model->name, strlen(reply->request->model->name));
     ct_buffer_printf(out, ",\"system_fingerprint\":\"centroid-%s-%s\",\"choices\":[",
-                     CENTROID_VERSION, reply->model->info->backend);
+                     CENTROID_VERSION, reply->request->model->info->backend);
 }
 
 static void write_logprobs(const struct ct_reply *reply, const struct ct_choice *choice,
@@ -211,9 +211,9 @@ static void write_cost(const struct ct_model *model, const struct ct_ledger *led
     ct_buffer_printf(out, ",\"backend\":\"%s\"}", model->info->backend);
 }
 
-void ct_reply_write_estimate(const struct ct_request *request, const struct ct_model *model,
-                             struct ct_buffer *out)
+void ct_reply_write_estimate(const struct ct_request *request, struct ct_buffer *out)
 {
+    const struct ct_model *model = request->model;
     const struct ct_ledger *estimate = &request->estimate;
     ct_buffer_text(out, "{\"object\":\"estimate\",\"model\":");
     ct_buffer_json(out, model->name, strlen(model->name));
@@ -244,7 +244,7 @@ void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out)
     }
     ct_buffer_text(out, "]");
     write_usage(&ledger, out);
-    write_cost(reply->model, &ledger, out);
+    write_cost(reply->request->model, &ledger, out);
     ct_buffer_text(out, "}");
 }
 
@@ -277,12 +277,12 @@ static void write_vector(const float *vector, int n, bool is_base64, struct ct_b
 void ct_reply_write_embeddings(const struct ct_reply *reply, struct ct_buffer *out)
 {
     const struct ct_request *request = reply->request;
-    const int n_all = reply->model->info->n_outputs;
+    const int n_all = reply->request->model->info->n_outputs;
     const int n = request->n_dimensions > 0 ? request->n_dimensions : n_all;
     struct ct_ledger ledger;
     ct_request_ledger(request, &ledger);
     ct_buffer_text(out, "{\"object\":\"list\",\"model\":");
-    ct_buffer_json(out, reply->model->name, strlen(reply->model->name));
+    ct_buffer_json(out, reply->request->model->name, strlen(reply->request->model->name));
     ct_buffer_text(out, ",\"data\":[");
     for (int i = 0; i < request->n_sequences; i++) {
         if (n < n_all)
@@ -294,7 +294,7 @@ void ct_reply_write_embeddings(const struct ct_reply *reply, struct ct_buffer *o
     }
     ct_buffer_printf(out, "],\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}",
                      (long long)ledger.n_prompt_tok, (long long)ledger.n_prompt_tok);
-    write_cost(reply->model, &ledger, out);
+    write_cost(reply->request->model, &ledger, out);
     ct_buffer_text(out, "}");
 }
 
@@ -330,7 +330,7 @@ static void write_event(struct ct_reply *reply, int i, enum ct_finish finish,
     write_finish(finish, out);
     ct_buffer_text(out, reply->request->has_usage ? "],\"usage\":null" : "]");
     if (ledger != NULL)
-        write_cost(reply->model, ledger, out);
+        write_cost(reply->request->model, ledger, out);
     ct_buffer_text(out, "}\n\n");
     out->is_short |= choice->text.is_short;
     choice->text.n_bytes = 0;
@@ -362,7 +362,7 @@ static void write_end(struct ct_reply *reply)
         write_head(reply, true, &reply->out);
         ct_buffer_text(&reply->out, "]");
         write_usage(&ledger, &reply->out);
-        write_cost(reply->model, &ledger, &reply->out);
+        write_cost(reply->request->model, &ledger, &reply->out);
         ct_buffer_text(&reply->out, "}\n\n");
     }
     ct_buffer_text(&reply->out, "data: [DONE]\n\n");

@@ -30,17 +30,13 @@ struct ct_choice {
 
 struct ct_reply {
     struct ct_request *request;
-    const struct ct_model *model;
-    struct ct_batcher *batcher;
     struct ct_choice *choices; /* [n_sequences], in the request's arena */
     struct ct_buffer out;      /* events not yet sent */
     size_t n_sent;             /* of out */
     bool is_over, is_broken;   /* the last event is in out; it is an error */
 };
 
-CT_MUST_CHECK enum ct_status ct_reply_init(struct ct_reply *reply, struct ct_request *request,
-                                           const struct ct_model *model,
-                                           struct ct_batcher *batcher);
+CT_MUST_CHECK enum ct_status ct_reply_init(struct ct_reply *reply, struct ct_request *request);
 void ct_reply_deinit(struct ct_reply *reply);
 
 /* Takes all records out of the rings, for a whole body. */
@@ -59,8 +55,7 @@ void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out);
 void ct_reply_write_embeddings(const struct ct_reply *reply, struct ct_buffer *out);
 
 /* The answer to a request for an estimate. */
-void ct_reply_write_estimate(const struct ct_request *request, const struct ct_model *model,
-                             struct ct_buffer *out);
+void ct_reply_write_estimate(const struct ct_request *request, struct ct_buffer *out);
 
 /* At most max bytes of the next events; 0 when there are none yet, or, where is_over, no more. */
 size_t ct_reply_pull(struct ct_reply *reply, bool is_finished, char *out, size_t max);

@@ -61,8 +61,9 @@ void ct_request_close(struct ct_request *request)
     free(request);
 }
 
-enum ct_status ct_request_arm(struct ct_request *request, const struct ct_model *model)
+enum ct_status ct_request_arm(struct ct_request *request)
 {
+    const struct ct_model *model = request->model;
     /* OpenAI's: 16 for a completion, whatever fits for a chat. */
     int default_tokens = request->kind == CT_REQUEST_CHAT ? model->info->context_tok : 16;
     const bool is_vector = request->kind == CT_REQUEST_EMBEDDING;

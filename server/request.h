@@ -15,6 +15,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/engine.h"
+#include "server/models.h"
 #include "server/ring.h"
 #include "server/schedule.h"
 #include "server/stop.h"
@@ -27,16 +28,6 @@ enum {
     CT_MAX_CHOICES = 8,    /* n */
     CT_MAX_SEQUENCES = 64, /* prompts x n */
     CT_MAX_TOP_LOGPROBS = 20,
-};
-
-/* The model that requests are checked against; immutable once the server is ready. */
-struct ct_model {
-    struct ct_engine *engine;
-    const struct ct_engine_info *info;
-    const char *name;       /* what clients call it */
-    int max_in_flight;      /* sequences running and waiting */
-    size_t max_token_bytes; /* the longest token's text */
-    int64_t created_s;      /* since 1970 */
 };
 
 enum ct_request_kind { CT_REQUEST_COMPLETION, CT_REQUEST_CHAT, CT_REQUEST_EMBEDDING };
@@ -97,7 +88,8 @@ struct ct_ledger {
 };
 
 struct ct_request {
-    struct ct_arena arena; /* everything that the request points to */
+    struct ct_arena arena;        /* everything that the request points to */
+    const struct ct_model *model; /* that it asks; once it is read */
     enum ct_request_kind kind;
     char id[40]; /* "chatcmpl-..." */
     int64_t created_s;
@@ -144,9 +136,9 @@ struct ct_request {
 struct ct_request *ct_request_open(enum ct_request_kind kind);
 void ct_request_close(struct ct_request *request);
 
-/* Makes the sequences once prompts, n_choices, stops and sampling are known. CT_MEMORY. */
-CT_MUST_CHECK enum ct_status ct_request_arm(struct ct_request *request,
-                                            const struct ct_model *model);
+/* Makes the sequences once the model, prompts, n_choices, stops and sampling are known.
+ * CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_request_arm(struct ct_request *request);
 
 /* Once it is finished. */
 void ct_request_ledger(const struct ct_request *request, struct ct_ledger *ledger);

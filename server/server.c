@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Between cutting off what still runs and closing everything: for the last words to be sent. */
@@ -97,50 +96,34 @@ static void on_engine_news(void *context)
 static void on_wake(uv_async_t *async)
 {
     struct ct_server *server = async->data;
-    if (server->batcher != NULL)
-        ct_openai_collect(server);
+    ct_openai_collect(server);
 }
 
 static void load(uv_work_t *work)
 {
     struct ct_server *server = work->data;
-    const struct ct_config *config = server->config;
-    struct ct_engine_options options = {
-        .n_threads = (int)config->n_threads,
-        .context_tok = (int)config->context_tok,
-        .memory_bytes = config->memory_bytes,
-        .max_sessions = (int)config->n_sessions,
-        .has_prefix_cache = config->prefix_cache == 0,
-        .activations = config->activations == 0 ? CT_ACTIVATIONS_INT8 : CT_ACTIVATIONS_FLOAT,
-        .kv = config->kv == 0 ? CT_KV_F16 : CT_KV_INT8,
-    };
-    if (ct_engine_open(config->model_path, &options, &server->model.engine, &server->load_error) !=
-        CT_OK)
-        return;
-    const struct ct_engine_info *info = ct_engine_info(server->model.engine);
-    for (int id = 0; id < info->n_vocab; id++) {
-        size_t n_bytes = 0;
-        ct_engine_token_bytes(server->model.engine, id, &n_bytes);
-        if (n_bytes > server->model.max_token_bytes)
-            server->model.max_token_bytes = n_bytes;
-    }
-    server->model.info = info;
-    server->model.name = config->model_name[0] ? config->model_name : info->name;
-    server->model.max_in_flight = info->max_sessions + (int)config->n_queue;
-    server->model.created_s = (int64_t)time(NULL);
+    server->load_status = ct_models_open(&server->models, server->config, &server->load_error);
+}
+
+static void say_ready(const struct ct_server *server)
+{
+    const bool is_ipv6 = strchr(server->config->host, ':') != NULL;
+    printf("centroid: serving ");
+    for (int i = 0; i < server->models.n; i++)
+        printf(i ? ", %s" : "%s", server->models.all[i].name);
+    printf(is_ipv6 ? " at http://[%s]:%d\n" : " at http://%s:%d\n", server->config->host,
+           server->port);
+    fflush(stdout);
 }
 
 static void on_loaded(uv_work_t *work, int status)
 {
     struct ct_server *server = work->data;
     (void)status;
-    const struct ct_batcher_options options = {.max_in_flight = server->model.max_in_flight,
-                                               .token_ns = (double)server->config->token_ms * 1e6};
-    if (server->model.info != NULL &&
-        ct_batcher_open(server->model.engine, &options, on_engine_news, server, &server->batcher) !=
-            CT_OK)
-        ct_error_set(&server->load_error, CT_INTERNAL, "cannot start the engine's thread");
-    if (server->batcher == NULL) {
+    if (server->load_status == CT_OK)
+        server->load_status = ct_models_start(&server->models, server->config, on_engine_news,
+                                              server, &server->load_error);
+    if (server->load_status != CT_OK) {
         ct_log(CT_LOG_ERROR, "%s", server->load_error.message);
         server->is_failed = true;
         server->state = CT_SERVER_DRAINING;
@@ -148,11 +131,7 @@ static void on_loaded(uv_work_t *work, int status)
         return;
     }
     server->state = CT_SERVER_READY;
-    bool is_ipv6 = strchr(server->config->host, ':') != NULL;
-    printf(is_ipv6 ? "centroid: serving %s at http://[%s]:%d\n"
-                   : "centroid: serving %s at http://%s:%d\n",
-           server->model.name, server->config->host, server->port);
-    fflush(stdout);
+    say_ready(server);
 }
 
 /* ---- the end ---- */
@@ -168,7 +147,7 @@ enum ct_status ct_server_admits(const struct ct_server *server, struct ct_refusa
         return CT_OK;
     bool is_loading = server->state == CT_SERVER_LOADING;
     ct_refuse(refusal, 503, is_loading ? "loading" : "shutting_down", NULL,
-              is_loading ? "the model is being loaded" : "the server is shutting down");
+              is_loading ? "the models are being loaded" : "the server is shutting down");
     refusal->retry_after_s = 1;
     return CT_SHUTDOWN;
 }
@@ -199,10 +178,8 @@ static void on_over(uv_async_t *async)
     uv_close((uv_handle_t *)&server->listen_poll, NULL);
     close(server->listen_fd);
     ct_http_close(&server->http);
-    if (server->batcher != NULL) {
-        ct_batcher_stop(server->batcher);
-        ct_openai_collect(server);
-    }
+    ct_models_stop(&server->models);
+    ct_openai_collect(server);
     uv_close((uv_handle_t *)&server->drain_timer, NULL);
     uv_close((uv_handle_t *)&server->sigterm, NULL);
     uv_close((uv_handle_t *)&server->sigint, NULL);
@@ -297,8 +274,7 @@ int ct_server_run(const struct ct_config *config)
 
     uv_loop_close(&server.loop);
     uv_library_shutdown();
-    ct_batcher_free(server.batcher);
-    ct_engine_close(server.model.engine);
+    ct_models_close(&server.models);
     ct_status_forget();
     close(server.spare_fd);
     return server.is_failed ? 1 : 0;

@@ -1,9 +1,9 @@
 /* The server as a whole: loop, listener, signals, drain.
  *
- *   LOADING --(model open)--> READY --(SIGTERM)--> DRAINING --(nothing in flight, or time over)-->
+ *   LOADING --(models open)--> READY --(SIGTERM)--> DRAINING --(nothing in flight, or time over)-->
  * gone
  *
- * One loop thread owns everything here; the engine thread is the batcher's. A second signal ends
+ * One loop thread owns everything here; the engine threads are the batchers'. A second signal ends
  * the process at once. */
 #ifndef CT_SERVER_SERVER_H
 #define CT_SERVER_SERVER_H
@@ -22,15 +22,15 @@ struct ct_server {
     int listen_fd, spare_fd; /* the spare lets a connection be refused when descriptors run out */
     int port;
     uv_poll_t listen_poll;
-    uv_async_t wake; /* from the engine thread */
+    uv_async_t wake; /* from the engine threads */
     uv_async_t over; /* the drain is complete */
     uv_timer_t drain_timer;
     uv_signal_t sigterm, sigint;
     uv_work_t load;
+    enum ct_status load_status;
     struct ct_error load_error;
     struct ct_http http;
-    struct ct_model model; /* from READY on */
-    struct ct_batcher *batcher;
+    struct ct_models models;
     struct ct_metrics metrics;
     int n_answers; /* requests that the api is at work on, also those whose client has left */
     bool is_cut;   /* the drain's time was over */

@@ -20,11 +20,20 @@ class Server:
     """`centroid serve`, or with is_fake the same over an engine without a model. Use with `with`."""
 
     def __init__(
-        self, *options, is_fake=True, model=FIXTURE, step_us=0, load_gate=None, is_awaited=True
+        self,
+        *options,
+        is_fake=True,
+        model=FIXTURE,
+        models=None,
+        step_us=0,
+        load_gate=None,
+        is_awaited=True,
     ):
-        """load_gate: a FIFO; the model is there once somebody has opened it for writing."""
+        """models: {name: path} instead of one, "tiny". load_gate: a FIFO; a model is there once
+        somebody has written a byte into it, or has closed it."""
         program = [os.environ["FAKE_SERVER"]] if is_fake else [os.environ["CENTROID"], "serve"]
-        model = "tiny=fake" if is_fake else f"tiny={model}"
+        self.models = models or {"tiny": "fake" if is_fake else model}
+        named = [f"--model={name}={path}" for name, path in self.models.items()]
         environment = dict(os.environ)
         # the sanitizer's memory of what was freed would count as the server's
         environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4"
@@ -33,7 +42,7 @@ class Server:
         if load_gate:
             environment["CENTROID_FAKE_LOAD_GATE"] = load_gate
         self.process = subprocess.Popen(
-            [*program, "--model", model, "--port", "0", *map(str, options)],
+            [*program, *named, "--port", "0", *map(str, options)],
             stdout=subprocess.PIPE,
             env=environment,
         )
@@ -44,7 +53,8 @@ class Server:
     def await_address(self):
         try:
             line = self.read_line()
-            match = re.fullmatch(r"centroid: serving tiny at (http://\S+:(\d+))\n", line)
+            names = re.escape(", ".join(self.models))
+            match = re.fullmatch(rf"centroid: serving {names} at (http://\S+:(\d+))\n", line)
             assert match, f"the server said {line!r}"
         except BaseException:
             self.kill()
@@ -99,9 +109,11 @@ class Server:
         return status, json.loads(answer)
 
     def metric(self, name):
-        """The value of a metric without labels."""
+        """The value of a metric without labels but the model's: the sum over all models."""
         _, _, text = self.ask("GET", "/metrics")
-        return float(re.search(rf"^{name} (\S+)$", text.decode(), re.MULTILINE)[1])
+        values = re.findall(rf'^{name}(?:{{model="[^"]*"}})? (\S+)$', text.decode(), re.MULTILINE)
+        assert values, f"no metric {name}"
+        return sum(map(float, values))
 
     def wait_for(self, condition):
         """Until condition() holds."""

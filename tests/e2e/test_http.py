@@ -95,8 +95,8 @@ class Shared(unittest.TestCase):
         for name in ["queue", "time_to_first_token", "time_per_output_token", "request"]:
             buckets = [v for k, v in samples.items() if k.startswith(f"centroid_{name}_seconds_b")]
             self.assertEqual(buckets, sorted(buckets))
-            self.assertEqual(buckets[-1], samples[f"centroid_{name}_seconds_count"])
-        self.assertGreater(samples['centroid_energy_joules_total{phase="decode"}'], 0)
+            self.assertEqual(buckets[-1], samples[f'centroid_{name}_seconds_count{{model="tiny"}}'])
+        self.assertGreater(samples['centroid_energy_joules_total{model="tiny",phase="decode"}'], 0)
 
     def test_methods(self):
         status, headers, body = self.server.ask("HEAD", "/health")
@@ -635,10 +635,13 @@ class Alone(unittest.TestCase):
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
             probe.close()
-            server = Server("--port", port, load_gate=gate, is_awaited=False)
+            models = {"tiny": "fake", "second": "fake"}
+            server = Server("--port", port, models=models, load_gate=gate, is_awaited=False)
             try:
                 server.port = port
                 server.wait_for(lambda: not self.is_refused(server, "/v2/health/live"))
+                writer = open(gate, "wb", buffering=0)
+                writer.write(b"1")  # one of the two
                 for path, answer in [
                     ("/health", {"status": "loading"}),
                     ("/v2/health/ready", {"ready": False}),
@@ -650,8 +653,7 @@ class Alone(unittest.TestCase):
                 status, headers, _ = server.ask("POST", "/v1/completions", {"model": "tiny"})
                 self.assertEqual((status, headers["retry-after"]), (503, "1"))
                 self.assertEqual(server.ask("GET", "/metrics")[0], 200)
-                with open(gate, "wb"):
-                    pass
+                writer.close()
                 server.await_address()
                 self.assertEqual(server.complete()[0], 200)
                 self.assertEqual(server.stop(), 0)

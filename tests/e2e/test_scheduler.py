@@ -164,7 +164,7 @@ class Memory(unittest.TestCase):
 
 def pages(server):
     text = server.ask("GET", "/metrics")[2].decode()
-    mark = 'centroid_kv_pages{state="'
+    mark = 'centroid_kv_pages{model="tiny",state="'
     lines = [line[len(mark) :].split('"} ') for line in text.splitlines() if line.startswith(mark)]
     return {state: int(n) for state, n in lines}
 

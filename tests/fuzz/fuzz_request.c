@@ -8,22 +8,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
-    static struct ct_model model;
-    if (model.engine == NULL) {
+    static struct ct_models models = {.n = 1};
+    static struct ct_model *const model = &models.all[0];
+    if (model->engine == NULL) {
         struct ct_error err;
-        if (ct_engine_open("fake", &(struct ct_engine_options){.context_tok = 512}, &model.engine,
+        if (ct_engine_open("fake", &(struct ct_engine_options){.context_tok = 512}, &model->engine,
                            &err) != CT_OK)
             abort();
-        model.info = ct_engine_info(model.engine);
-        model.name = "m";
-        model.max_token_bytes = 4;
-        model.max_in_flight = 64;
+        model->info = ct_engine_info(model->engine);
+        model->name = "m";
+        model->max_token_bytes = 4;
+        model->max_in_flight = 64;
     }
     for (int kind = CT_REQUEST_COMPLETION; kind <= CT_REQUEST_CHAT; kind++) {
         struct ct_refusal refusal = {0};
         struct ct_request *request = ct_request_open((enum ct_request_kind)kind);
         enum ct_status status =
-            ct_openai_request_read(request, (const char *)data, n_bytes, &model, &refusal);
+            ct_openai_request_read(request, (const char *)data, n_bytes, &models, &refusal);
         if (status == CT_OK ? request->n_sequences < 1
                             : refusal.http < 400 || refusal.message[0] == '\0')
             abort();

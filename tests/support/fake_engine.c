@@ -17,6 +17,8 @@ enum { MAX_SLICES = 4096 };
 
 struct ct_engine {
     struct ct_engine_info info;
+    int n_open; /* sessions */
+    unsigned step;
     int n_free_tok;
     int32_t *left; /* [n_left]: the history of the session that was closed last */
     int n_left;
@@ -118,13 +120,17 @@ static void sleep_us(long us)
     nanosleep(&time, NULL);
 }
 
-/* A FIFO: opening it takes until somebody opens the other end. */
+/* A FIFO: it takes until somebody has opened the other end, and has written a byte or closed it. */
 static void wait_at_gate(void)
 {
     const char *gate = getenv("CENTROID_FAKE_LOAD_GATE");
     int fd = gate ? open(gate, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd >= 0)
-        close(fd);
+    char byte;
+    if (fd < 0)
+        return;
+    if (read(fd, &byte, 1) < 0)
+        abort();
+    close(fd);
 }
 
 enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *options,
@@ -159,8 +165,9 @@ enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *
     };
     e->info.max_step_logits = e->info.max_sessions;
     /* a token of KV is a byte and a page */
-    e->info.n_kv_pages = options->memory_bytes ? (int)options->memory_bytes
-                                               : e->info.max_sessions * e->info.context_tok;
+    e->info.n_kv_pages = e->info.max_sessions * e->info.context_tok;
+    if (options->memory_bytes > 0 && options->memory_bytes < e->info.n_kv_pages)
+        e->info.n_kv_pages = (int)options->memory_bytes;
     e->n_free_tok = e->info.n_kv_pages;
     e->logits = malloc((size_t)e->info.max_step_logits * CT_FAKE_VOCAB * sizeof *e->logits);
     assert(e->logits != NULL);
@@ -172,7 +179,7 @@ void ct_engine_close(struct ct_engine *engine)
 {
     if (engine == NULL)
         return;
-    assert(ct_fake_n_sessions() == 0 && ct_fake_n_samplers() == 0);
+    assert(engine->n_open == 0 && ct_fake_n_samplers() == 0);
     free(engine->logits);
     free(engine->left);
     free(engine);
@@ -245,7 +252,7 @@ enum ct_status ct_engine_chat(const struct ct_engine *engine, const struct ct_me
 
 enum ct_status ct_session_open(struct ct_engine *engine, int n_tok, struct ct_session **out)
 {
-    if (atomic_load(&n_sessions) == engine->info.max_sessions)
+    if (engine->n_open == engine->info.max_sessions)
         return CT_BUSY;
     struct ct_session *session = calloc(1, sizeof *session);
     assert(session != NULL);
@@ -255,6 +262,7 @@ enum ct_status ct_session_open(struct ct_engine *engine, int n_tok, struct ct_se
         free(session);
         return status;
     }
+    engine->n_open++;
     atomic_fetch_add(&n_sessions, 1);
     *out = session;
     return CT_OK;
@@ -266,6 +274,7 @@ void ct_session_close(struct ct_session *session)
         return;
     struct ct_engine *engine = session->engine;
     engine->n_free_tok += session->capacity;
+    engine->n_open--;
     atomic_fetch_sub(&n_sessions, 1);
     free(engine->left);
     engine->left = session->history;
@@ -379,9 +388,8 @@ static enum ct_status begin_step(const struct ct_slice *slices, int n_slices)
 enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
                               struct ct_error *err)
 {
-    static unsigned step;
+    const unsigned step = ++engine->step;
     int n_tokens = 0, n_logits = 0;
-    step++;
     assert(n_slices > 0 && n_slices <= MAX_SLICES);
     enum ct_status status = begin_step(slices, n_slices);
     if (status != CT_OK)

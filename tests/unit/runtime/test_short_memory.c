@@ -146,7 +146,8 @@ static void a_wordpiece_is_opened(void **state)
 
 /* ---- requests ---- */
 
-static struct ct_model model = {.name = "tiny", .max_in_flight = 16, .max_token_bytes = 64};
+static struct ct_models models = {
+    .n = 1, .all[0] = {.name = "tiny", .max_in_flight = 16, .max_token_bytes = 64}};
 
 static enum ct_status read_request(const void *body, struct ct_error *err)
 {
@@ -155,7 +156,7 @@ static enum ct_status read_request(const void *body, struct ct_error *err)
     struct ct_request *request = ct_request_open(is_chat ? CT_REQUEST_CHAT : CT_REQUEST_COMPLETION);
     if (request == NULL)
         return CT_MEMORY;
-    enum ct_status status = ct_openai_request_read(request, body, strlen(body), &model, &refusal);
+    enum ct_status status = ct_openai_request_read(request, body, strlen(body), &models, &refusal);
     if (status != CT_OK) {
         ct_error_set(err, status, "%d %s", refusal.http, refusal.message);
         if (refusal.http != ct_status_http(status))
@@ -168,10 +169,11 @@ static enum ct_status read_request(const void *body, struct ct_error *err)
 static void a_request_is_read(void **state)
 {
     (void)state;
+    struct ct_model *model = &models.all[0];
     struct ct_error err;
-    assert_int_equal(ct_engine_open(CT_TEST_DIR "/support/fixture", &options, &model.engine, &err),
+    assert_int_equal(ct_engine_open(CT_TEST_DIR "/support/fixture", &options, &model->engine, &err),
                      CT_OK);
-    model.info = ct_engine_info(model.engine);
+    model->info = ct_engine_info(model->engine);
     try_with_each_failure(
         "chat", read_request,
         "{\"model\":\"tiny\",\"messages\":[{\"role\":\"system\",\"content\":\"a\"},"
@@ -181,7 +183,7 @@ static void a_request_is_read(void **state)
         "completion", read_request,
         "{\"model\":\"tiny\",\"prompt\":[\"One\",\"Two\"],\"logit_bias\":{\"5\":1},"
         "\"logprobs\":3,\"max_tokens\":5,\"stream\":true}");
-    ct_engine_close(model.engine);
+    ct_engine_close(model->engine);
 }
 
 /* ---- compressing ---- */

@@ -17,7 +17,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
 static bool is_woken;
 
-static struct ct_model model;
+static struct ct_models models = {.n = 1};
+static struct ct_model *const model = &models.all[0];
 static struct ct_batcher *batcher;
 
 static void wake(void *context)
@@ -35,14 +36,14 @@ static void open_batcher_at(struct ct_engine_options options, int n_queue, int t
     struct ct_error err;
     ct_fake_release();
     ct_fake_set_step_us(0);
-    assert_int_equal(ct_engine_open("fake", &options, &model.engine, &err), CT_OK);
-    model.info = ct_engine_info(model.engine);
-    model.name = "fake";
-    model.max_token_bytes = 1;
-    model.max_in_flight = model.info->max_sessions + n_queue;
-    const struct ct_batcher_options how = {model.max_in_flight, 1e6 * token_ms};
+    assert_int_equal(ct_engine_open("fake", &options, &model->engine, &err), CT_OK);
+    model->info = ct_engine_info(model->engine);
+    model->name = "fake";
+    model->max_token_bytes = 1;
+    model->max_in_flight = model->info->max_sessions + n_queue;
+    const struct ct_batcher_options how = {model->max_in_flight, 1e6 * token_ms};
     struct ct_batcher_stats stats = {0};
-    assert_int_equal(ct_batcher_open(model.engine, &how, wake, NULL, &batcher), CT_OK);
+    assert_int_equal(ct_batcher_open(model->engine, &how, wake, NULL, &batcher), CT_OK);
     while (!stats.roster.is_measured) {
         sched_yield();
         ct_batcher_stats(batcher, &stats);
@@ -64,7 +65,7 @@ static void close_batcher(void)
     ct_batcher_free(batcher);
     assert_int_equal(ct_fake_n_sessions(), 0);
     assert_int_equal(ct_fake_n_samplers(), 0);
-    ct_engine_close(model.engine);
+    ct_engine_close(model->engine);
 }
 
 /* A completion for prompt; members: more JSON members, each with a comma in front. */
@@ -74,7 +75,7 @@ static struct ct_request *request_for(const char *prompt, const char *members)
     struct ct_refusal refusal;
     struct ct_request *request = ct_request_open(CT_REQUEST_COMPLETION);
     snprintf(body, sizeof body, "{\"model\":\"fake\",\"prompt\":\"%s\"%s}", prompt, members);
-    if (ct_openai_request_read(request, body, strlen(body), &model, &refusal) != CT_OK)
+    if (ct_openai_request_read(request, body, strlen(body), &models, &refusal) != CT_OK)
         fail_msg("%s", refusal.message);
     return request;
 }
@@ -242,7 +243,7 @@ static void test_choices_and_prompts(void **state)
     open_batcher((struct ct_engine_options){0}, 64);
     struct ct_refusal refusal;
     struct ct_request *request = ct_request_open(CT_REQUEST_COMPLETION);
-    assert_int_equal(ct_openai_request_read(request, body, strlen(body), &model, &refusal), CT_OK);
+    assert_int_equal(ct_openai_request_read(request, body, strlen(body), &models, &refusal), CT_OK);
     assert_int_equal(request->n_sequences, 4);
     assert_int_equal(ct_batcher_submit(batcher, request), CT_OK);
     finish(request);
@@ -656,7 +657,7 @@ static void test_stop_ends_everything(void **state)
     assert_int_equal(ct_batcher_submit(batcher, late), CT_SHUTDOWN);
     ct_request_close(late);
     ct_batcher_free(batcher);
-    ct_engine_close(model.engine); /* asserts that no session is left */
+    ct_engine_close(model->engine); /* asserts that no session is left */
 }
 
 /* Cancels at random moments, 10,000 times: nothing may be left open, and nothing may hang. */

@@ -3,8 +3,10 @@
 
 #include "server/config.h"
 #include "server/router.h"
+#include "tests/support/temp_dir.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static enum ct_status parse(struct ct_config *config, struct ct_error *err, const char *const *argv)
 {
@@ -32,8 +34,25 @@ static void test_defaults(void **state)
     assert_int_equal(config.activations, 0);
     assert_int_equal(config.kv, 0);
     assert_true(config.is_loopback);
-    assert_string_equal(config.model_path, "dir");
-    assert_string_equal(config.model_name, "");
+    assert_int_equal(config.list.n, 1);
+    assert_string_equal(config.list.places[0].path, "dir");
+    assert_string_equal(config.list.places[0].name, "dir");
+}
+
+static void assert_place(const struct ct_config *config, int i, const char *name, const char *path)
+{
+    assert_in_range(i, 0, config->list.n - 1);
+    assert_string_equal(config->list.places[i].name, name);
+    assert_string_equal(config->list.places[i].path, path);
+}
+
+static void refuse(const char *const *argv, const char *first, const char *second)
+{
+    struct ct_config config;
+    struct ct_error err = {0};
+    assert_int_not_equal(parse(&config, &err, argv), CT_OK);
+    if (strstr(err.message, first) == NULL || strstr(err.message, second) == NULL)
+        fail_msg("%s and %s are not named: %s", first, second, err.message);
 }
 
 static void test_model_names(void **state)
@@ -41,17 +60,44 @@ static void test_model_names(void **state)
     (void)state;
     struct ct_config config;
     struct ct_error err;
-    assert_int_equal(parse(&config, &err, ARGS("--model=tiny=/a/b=c")), CT_OK);
-    assert_string_equal(config.model_name, "tiny");
-    assert_string_equal(config.model_path, "/a/b=c");
-    assert_int_equal(parse(&config, &err, ARGS("--model", "/a/b=c")), CT_OK);
-    assert_string_equal(config.model_name, "");
-    assert_string_equal(config.model_path, "/a/b=c");
-    assert_int_equal(parse(&config, &err, ARGS("--model", "=x")), CT_INVALID);
-    assert_int_equal(parse(&config, &err, ARGS("--port", "1")), CT_INVALID);
-    assert_non_null(strstr(err.message, "--model"));
-    assert_int_equal(parse(&config, &err, ARGS("--model", "a", "--model", "b")), CT_INVALID);
-    assert_non_null(strstr(err.message, "one model"));
+    assert_int_equal(parse(&config, &err, ARGS("--model=tiny=/a/b=c", "--model", "/a/b=c")), CT_OK);
+    assert_int_equal(config.list.n, 2);
+    assert_place(&config, 0, "tiny", "/a/b=c");
+    assert_place(&config, 1, "b=c", "/a/b=c");
+    assert_int_equal(parse(&config, &err, ARGS("--model", "/a/b.gguf", "--model", "d/")), CT_OK);
+    assert_place(&config, 0, "b", "/a/b.gguf");
+    assert_place(&config, 1, "d", "d/");
+    refuse(ARGS("--model", "=x"), "--model =x", "0 bytes");
+    refuse(ARGS("--port", "1"), "--model", "--models");
+    refuse(ARGS("--model", "a", "--model", "b", "--model", "a=c"), "--model a=c", "name of a");
+}
+
+static void test_folders_of_models(void **state)
+{
+    static const char *const folders[] = {"vit", "empty", ".hidden", "ab"};
+    static const char *const files[] = {"vit/config.json",     "ab/config.json", "readme.txt",
+                                        ".hidden/config.json", "bert.gguf",      ".gguf"};
+    const struct temp_dir *dir = *state;
+    struct ct_config config;
+    struct ct_error err;
+    char path[TEMP_PATH], same[TEMP_PATH + 8];
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        assert_int_equal(mkdir(temp_path(dir, folders[i], path), 0700), 0);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        assert_int_equal(temp_write_text(dir, files[i], "{}"), 0);
+    assert_int_equal(parse(&config, &err, ARGS("--models", dir->path, "--model", "x=y")), CT_OK);
+    assert_int_equal(config.list.n, 4);
+    assert_place(&config, 0, "x", "y");
+    assert_place(&config, 1, "ab", temp_path(dir, "ab", path));
+    assert_place(&config, 2, "bert", temp_path(dir, "bert.gguf", path));
+    assert_place(&config, 3, "vit", temp_path(dir, "vit", path));
+    ct_config_deinit(&config);
+
+    snprintf(same, sizeof same, "vit=%s", path);
+    refuse(ARGS("--models", dir->path, "--model", same), dir->path, "vit is also the name");
+    refuse(ARGS("--models", path), path, "a model itself");
+    refuse(ARGS("--models", temp_path(dir, "empty", path)), path, "neither");
+    refuse(ARGS("--models", temp_path(dir, "missing", path)), path, "No such file");
 }
 
 static void test_public_addresses(void **state)
@@ -122,8 +168,11 @@ static void test_routes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_model_names),
-        cmocka_unit_test(test_public_addresses), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_model_names),
+        cmocka_unit_test_setup_teardown(test_folders_of_models, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test(test_public_addresses),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_routes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

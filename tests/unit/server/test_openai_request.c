@@ -11,26 +11,27 @@
 
 enum { CONTEXT_TOK = 256 };
 
-static struct ct_model model;
+static struct ct_models models = {.n = 1};
+static struct ct_model *const model = &models.all[0];
 
 static int open_model(void **state)
 {
     struct ct_error err;
     (void)state;
     assert_int_equal(ct_engine_open("fake", &(struct ct_engine_options){.context_tok = CONTEXT_TOK},
-                                    &model.engine, &err),
+                                    &model->engine, &err),
                      CT_OK);
-    model.info = ct_engine_info(model.engine);
-    model.name = "fake";
-    model.max_token_bytes = 1;
-    model.max_in_flight = 100;
+    model->info = ct_engine_info(model->engine);
+    model->name = "fake";
+    model->max_token_bytes = 1;
+    model->max_in_flight = 100;
     return 0;
 }
 
 static int close_model(void **state)
 {
     (void)state;
-    ct_engine_close(model.engine);
+    ct_engine_close(model->engine);
     return 0;
 }
 
@@ -39,7 +40,7 @@ static struct ct_request *read_body(enum ct_request_kind kind, const char *body,
 {
     struct ct_request *request = ct_request_open(kind);
     memset(refusal, 0, sizeof *refusal);
-    enum ct_status status = ct_openai_request_read(request, body, n_bytes, &model, refusal);
+    enum ct_status status = ct_openai_request_read(request, body, n_bytes, &models, refusal);
     if (status == CT_OK)
         return request;
     ct_request_close(request);
@@ -217,18 +218,18 @@ static void test_what_is_honoured(void **state)
     r = completion("", &refusal);
     assert_true(r->sampling.seed != seed);
     ct_request_close(r);
-    const struct ct_engine_info *info = model.info, asking = {.n_vocab = info->n_vocab,
-                                                              .context_tok = info->context_tok,
-                                                              .sampling = {.temperature = 0.7,
-                                                                           .top_p = 0.8,
-                                                                           .top_k = 20,
-                                                                           .min_p = 0.1}};
-    model.info = &asking; /* a model that asks for something else */
+    const struct ct_engine_info *info = model->info, asking = {.n_vocab = info->n_vocab,
+                                                               .context_tok = info->context_tok,
+                                                               .sampling = {.temperature = 0.7,
+                                                                            .top_p = 0.8,
+                                                                            .top_k = 20,
+                                                                            .min_p = 0.1}};
+    model->info = &asking; /* a model that asks for something else */
     r = completion("\"top_p\":1,\"min_p\":null", &refusal);
     assert_true(r->sampling.temperature == 0.7 && r->sampling.top_p == 1);
     assert_true(r->sampling.top_k == 20 && r->sampling.min_p == 0.1 && r->sampling.seed != seed);
     ct_request_close(r);
-    model.info = info;
+    model->info = info;
     r = chat("", &refusal);
     assert_int_equal(r->sequences[0].max_tokens, CONTEXT_TOK - r->sequences[0].n_prompt);
     ct_request_close(r);

@@ -22,7 +22,8 @@ struct result {
     size_t n_bytes;
 };
 
-static struct ct_model model;
+static struct ct_models models = {.n = 1};
+static struct ct_model *const model = &models.all[0];
 static struct ct_roster roster;
 static char bodies[N_REQUESTS][2048];
 static struct result alone[N_REQUESTS], together[N_REQUESTS];
@@ -31,20 +32,20 @@ static void open_roster(struct ct_engine_options options, double token_ns)
 {
     struct ct_error err = {0};
     options.max_step_tok = 96;
-    if (ct_engine_open(CT_CLUSTERED_FIXTURE, &options, &model.engine, &err) != CT_OK)
+    if (ct_engine_open(CT_CLUSTERED_FIXTURE, &options, &model->engine, &err) != CT_OK)
         fail_msg("%s", err.message);
-    model.info = ct_engine_info(model.engine);
-    model.name = "tiny";
-    model.max_token_bytes = 32;
-    model.max_in_flight = N_REQUESTS;
-    assert_int_equal(ct_roster_init(&roster, model.engine, N_REQUESTS, token_ns), CT_OK);
+    model->info = ct_engine_info(model->engine);
+    model->name = "tiny";
+    model->max_token_bytes = 32;
+    model->max_in_flight = N_REQUESTS;
+    assert_int_equal(ct_roster_init(&roster, model->engine, N_REQUESTS, token_ns), CT_OK);
 }
 
 static void close_roster(void)
 {
-    assert_int_equal(ct_engine_count_pages(model.engine).n_held, 0);
+    assert_int_equal(ct_engine_count_pages(model->engine).n_held, 0);
     ct_roster_deinit(&roster);
-    ct_engine_close(model.engine);
+    ct_engine_close(model->engine);
 }
 
 /* Texts that begin alike, at any place; some requests end by themselves. */
@@ -76,7 +77,7 @@ static struct ct_request *make_request(int i)
 {
     struct ct_refusal refusal;
     struct ct_request *request = ct_request_open(CT_REQUEST_COMPLETION);
-    if (ct_openai_request_read(request, bodies[i], strlen(bodies[i]), &model, &refusal) != CT_OK)
+    if (ct_openai_request_read(request, bodies[i], strlen(bodies[i]), &models, &refusal) != CT_OK)
         fail_msg("%s", refusal.message);
     request->client = (uint64_t)i % 5;
     return request;
@@ -171,7 +172,7 @@ static void test_rounds(void **state)
                                                .has_prefix_cache = ways[w].is_kept,
                                                .memory_bytes = ways[w].n_pages * page_bytes},
                     ways[w].token_ns);
-        assert_int_equal(model.info->n_kv_bytes_tok * model.info->page_tok, page_bytes);
+        assert_int_equal(model->info->n_kv_bytes_tok * model->info->page_tok, page_bytes);
         while (w % 2 == 0 && ct_roster_measure(&roster))
             ; /* the others learn from their steps alone */
         for (int times = 0; times < 2; times++)
