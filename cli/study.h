@@ -136,6 +136,7 @@ struct ct_study_estimate {
     double compute_ms, weight_ms;
     double speedup;             /* %, by indices of 8 bits */
     double saving_45, saving_7; /* %, of energy, with arithmetic of 45 and of 7 nm */
+    double look_up;             /* %, of the energy that memory no longer takes */
 };
 struct ct_study_estimate ct_study_estimate(const struct ct_study_platform *platform,
                                            const struct ct_study_request *request,

@@ -191,7 +191,7 @@ void ct_study_write_breakdown(const struct ct_study *study, FILE *file)
 void ct_study_write_platforms(const struct ct_study *study, FILE *file)
 {
     fputs("platform,bandwidth,gb_per_s,compute_ms,weight_ms,speedup_percent,saving_45nm_percent,"
-          "saving_7nm_percent,published_saving_percent\n",
+          "saving_7nm_percent,look_up_percent,published_saving_percent\n",
           file);
     for (int p = 0; p < CT_STUDY_N_PLATFORMS; p++)
         for (int b = 0; b < CT_STUDY_N_BANDWIDTHS; b++) {
@@ -201,8 +201,8 @@ void ct_study_write_platforms(const struct ct_study *study, FILE *file)
                 ct_study_estimate(platform, &study->request, bandwidth);
             char id[32];
             snprintf(id, sizeof id, "energy_%s", platform->id);
-            fprintf(file, "%s,%g,%.4g,%.6g,%.6g,%.2f,%.2f,%.2f,%g\n", platform->id, bandwidth,
+            fprintf(file, "%s,%g,%.4g,%.6g,%.6g,%.2f,%.2f,%.2f,%.2f,%g\n", platform->id, bandwidth,
                     platform->gb_per_s * bandwidth, e.compute_ms, e.weight_ms, e.speedup,
-                    e.saving_45, e.saving_7, ct_study_published_value(id));
+                    e.saving_45, e.saving_7, e.look_up, ct_study_published_value(id));
         }
 }

@@ -44,6 +44,7 @@ struct ct_study_estimate ct_study_estimate(const struct ct_study_platform *platf
         .weight_ms = 4 * request->n_weights / (platform->gb_per_s * bandwidth * 1e6),
         .saving_45 = 100 * saving(platform, request, MAC_45_PJ),
         .saving_7 = 100 * saving(platform, request, MAC_7_PJ),
+        .look_up = 100 * LOOK_UP_PJ / (4 * platform->byte_pj * (1 - 1 / RATIO)),
     };
     const double share = e.weight_ms / (e.compute_ms + e.weight_ms);
     e.speedup = 100 * (1 / ct_study_rest(share, RATIO) - 1);

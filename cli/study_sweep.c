@@ -93,7 +93,7 @@ static enum ct_status open_engine(const struct ct_study *study, const char *path
                                   struct ct_engine **engine, struct ct_error *err)
 {
     const struct ct_engine_options options = {
-        .n_threads = (int)study->n_threads,
+        .pool = study->pool,
         .activations = is_float ? CT_ACTIVATIONS_FLOAT : CT_ACTIVATIONS_INT8,
     };
     return ct_engine_open(path, &options, engine, err);

@@ -98,7 +98,9 @@ static void cpu_row_cost(const struct ct_backend *backend, int n_keys, bool has_
             const uint64_t D = (uint64_t)g->heads.head_dim;
             uint64_t key_bytes = cpu->is_kv_i8 ? D + sizeof(uint16_t) : D * sizeof(uint16_t);
             cost->macs_f32 += 2 * (uint64_t)n_keys * D * (uint64_t)g->heads.n_heads;
-            cost->bytes_dram += 2 * (uint64_t)n_keys * key_bytes * (uint64_t)g->heads.n_kv_heads;
+            const uint64_t bytes = 2 * (uint64_t)n_keys * key_bytes * (uint64_t)g->heads.n_kv_heads;
+            /* An encoder has one layer's at a time: made a moment ago, they are in the cache. */
+            *(g->is_encoder ? &cost->bytes_cache : &cost->bytes_dram) += bytes;
         }
         for (int j = 0; node->op == CT_OP_LINEAR && j < node->n_weights; j++) {
             const struct ct_matrix *w = &cpu->matrices[node->weights[j]];

@@ -70,6 +70,7 @@ static void platforms_stream_a_quarter(void **state)
     const double memory = 4 * 85.6e6 * 64;
     assert_near(e.saving_45, 100 * (0.75 * memory - 85.6e6) / (memory + 17.5e9 * 4.6), 1e-9);
     assert_true(e.saving_7 > e.saving_45);
+    assert_near(e.look_up, 100 / 192.0, 1e-9);
     double before = 0;
     for (int i = 0; i < CT_STUDY_N_BANDWIDTHS; i++) { /* the less is left, the more it helps */
         const double speedup =

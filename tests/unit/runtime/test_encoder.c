@@ -140,6 +140,30 @@ static void sequences_go_whole(void **state)
     ct_engine_close(engine);
 }
 
+static void a_profile_counts_the_whole_model(void **state)
+{
+    (void)state;
+    enum { N = 7, N_LAYERS = 2, N_HEADS = 2 };
+    struct ct_engine *engine = reference_engine(FIXTURE, CT_ACTIVATIONS_FLOAT, CT_KV_F16);
+    struct ct_op_cost ops[CT_MAX_OP_COSTS];
+    int n_ops;
+    int64_t n_weights = 0, n_scores = 0;
+    uint64_t ns = 0;
+    assert_int_equal(ct_engine_profile(engine, 81, ops, &n_ops), CT_CONTEXT);
+    assert_int_equal(ct_engine_profile(engine, N, ops, &n_ops), CT_OK);
+    for (int i = 0; i < n_ops; i++) {
+        n_weights += ops[i].n_weights;
+        n_scores += ops[i].n_scores;
+        ns += ops[i].ns;
+        assert_true(ops[i].n_values > 0);
+        assert_int_equal(ops[i].n_scores > 0, strcmp(ops[i].name, "ATTEND") == 0);
+    }
+    assert_int_equal(n_weights, ct_engine_info(engine)->n_parameters);
+    assert_int_equal(n_scores, N_LAYERS * N_HEADS * N * N);
+    assert_true(ns > 0);
+    ct_engine_close(engine);
+}
+
 /* Of the real model, from the text on. */
 static void mini_lm_equals_the_reference(void **state)
 {
@@ -171,6 +195,7 @@ int main(void)
         cmocka_unit_test(clustered_vectors_are_near),
         cmocka_unit_test(packing_changes_no_bit),
         cmocka_unit_test(sequences_go_whole),
+        cmocka_unit_test(a_profile_counts_the_whole_model),
         cmocka_unit_test(mini_lm_equals_the_reference),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
