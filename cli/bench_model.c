@@ -19,17 +19,10 @@ struct test {
     int n_rates;
 };
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void summarise(struct test *test)
 {
     const int n = test->n_rates;
-    qsort(test->rates, (size_t)n, sizeof *test->rates, by_value);
-    test->point.rate = (test->rates[(n - 1) / 2] + test->rates[n / 2]) / 2;
+    test->point.rate = ct_cli_median(test->rates, n);
     test->point.low = test->rates[0];
     test->point.high = test->rates[n - 1];
 }

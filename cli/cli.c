@@ -56,6 +56,18 @@ enum ct_status ct_cli_parse_list(const char *option, const char *text, int low, 
                         option, text, CT_CLI_LIST_MAX, low, high, low > 0 ? low : high);
 }
 
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double ct_cli_median(double *values, int n)
+{
+    qsort(values, (size_t)n, sizeof *values, by_value);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
 enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes, struct ct_error *err)
 {
     *out = NULL;

@@ -49,6 +49,9 @@ CT_MUST_CHECK enum ct_status ct_cli_parse_list(const char *option, const char *t
                                                int high, struct ct_cli_list *list,
                                                struct ct_error *err);
 
+/* Sorts values [n], n > 0, and returns their median. */
+double ct_cli_median(double *values, int n);
+
 /* A whole file, NUL-terminated, to be freed. CT_IO. */
 CT_MUST_CHECK enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes,
                                               struct ct_error *err);

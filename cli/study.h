@@ -15,6 +15,7 @@
 
 #include "cli/cli.h"
 #include "engine/base/pool.h"
+#include "engine/compress/quantize.h"
 #include "engine/engine.h"
 #include "engine/format/model_file.h"
 
@@ -27,6 +28,7 @@ enum ct_study_task { CT_STUDY_NO_TASK, CT_STUDY_STS };
 struct ct_study_series {
     const char *scope, *centroids, *scale; /* as `centroid compress` calls them */
     const char *title;
+    struct ct_quantize quantize; /* the same: scope, group and centroids */
 };
 enum { CT_STUDY_FLOAT, CT_STUDY_N_SERIES = 6, CT_STUDY_MAX_POINTS = 1 + 5 * 255 };
 extern const struct ct_study_series ct_study_series[CT_STUDY_N_SERIES];
@@ -90,9 +92,6 @@ void ct_study_close_point(const struct ct_study *study, struct ct_engine *engine
 
 /* Measures every point that is not there yet, prints a line for each and keeps it in sweep.csv. */
 CT_MUST_CHECK enum ct_status ct_study_sweep(struct ct_study *study, struct ct_error *err);
-
-/* Of values, which it sorts. */
-double ct_study_median(double *values, int n);
 
 /* A request of study->n_tok tokens. CT_CONTEXT and what ct_engine_measure says. */
 CT_MUST_CHECK enum ct_status ct_study_measure(const struct ct_study *study,

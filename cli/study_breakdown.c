@@ -3,7 +3,6 @@
  * published figures are of implementations that do. */
 #include "cli/study.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* In the order of the tables; the last takes what is left. */
@@ -69,12 +68,12 @@ enum ct_status ct_study_break_down(struct ct_study *study, struct ct_error *err)
     if (status == CT_OK)
         status = profile(study, clustered, ms, study->functions, err);
     for (int f = 0; f < CT_STUDY_N_FUNCTIONS && status == CT_OK; f++)
-        study->functions[f].clustered_ms = ct_study_median(ms[f], n);
+        study->functions[f].clustered_ms = ct_cli_median(ms[f], n);
     if (status == CT_OK)
         status = profile(study, study->engine, ms, study->functions, err);
     for (int f = 0; f < CT_STUDY_N_FUNCTIONS && status == CT_OK; f++) {
         study->functions[f].name = functions[f].name;
-        study->functions[f].float_ms = ct_study_median(ms[f], n);
+        study->functions[f].float_ms = ct_cli_median(ms[f], n);
     }
     if (status == CT_OK)
         status = ct_study_measure(study, study->engine, &cost, err);

@@ -11,27 +11,32 @@
 #include "engine/compress/recipe.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { GROUP = 64, PUBLISHED_INDEX_BITS = 8 };
+enum { PUBLISHED_INDEX_BITS = 8 };
 
 const struct ct_study_series ct_study_series[] = {
-    {"-", "-", "-", "float weights"},
-    {"model", "float", "none", "one table, float (published)"},
-    {"tensor", "float", "none", "table per layer, float (published)"},
-    {"model", "int8", "none", "one table, int8"},
-    {"tensor", "int8", "none", "table per layer, int8"},
-    {"tensor", "int8", "group:64", "table per layer, int8, scales of 64"},
+    {.scope = "-", .centroids = "-", .scale = "-", .title = "float weights"},
+    {"model",
+     "float",
+     "none",
+     "one table, float (published)",
+     {.scope = CT_SCOPE_MODEL, .has_float_centroids = true}},
+    {"tensor",
+     "float",
+     "none",
+     "table per layer, float (published)",
+     {.scope = CT_SCOPE_TENSOR, .has_float_centroids = true}},
+    {"model", "int8", "none", "one table, int8", {.scope = CT_SCOPE_MODEL}},
+    {"tensor", "int8", "none", "table per layer, int8", {.scope = CT_SCOPE_TENSOR}},
+    {"tensor",
+     "int8",
+     "group:64",
+     "table per layer, int8, scales of 64",
+     {.scope = CT_SCOPE_TENSOR, .group = 64}},
 };
-
-static bool is(const char *text, const char *other)
-{
-    return strcmp(text, other) == 0;
-}
 
 const struct ct_study_point *ct_study_find(const struct ct_study *study, int series, int n_clusters)
 {
@@ -58,17 +63,12 @@ static int bits_of(int n_clusters)
 
 static struct ct_quantize quantize_of(const struct ct_study_point *point)
 {
-    const struct ct_study_series *series = &ct_study_series[point->series];
-    const bool is_float = is(series->centroids, "float");
-    return (struct ct_quantize){
-        .bits = is_float ? PUBLISHED_INDEX_BITS : bits_of(point->n_clusters),
-        .n_clusters = point->n_clusters,
-        .scope = is(series->scope, "model") ? CT_SCOPE_MODEL : CT_SCOPE_TENSOR,
-        .group = is(series->scale, "none") ? CT_GROUP_NONE : GROUP,
-        .has_float_centroids = is_float,
-        .method = CT_KMEANS_EXACT,
-        .seed = 1,
-    };
+    struct ct_quantize quantize = ct_study_series[point->series].quantize;
+    quantize.bits =
+        quantize.has_float_centroids ? PUBLISHED_INDEX_BITS : bits_of(point->n_clusters);
+    quantize.n_clusters = point->n_clusters;
+    quantize.method = CT_KMEANS_EXACT;
+    return quantize;
 }
 
 static void note_report(const struct ct_report *report, struct ct_study_point *point)
@@ -125,25 +125,12 @@ void ct_study_close_point(const struct ct_study *study, struct ct_engine *engine
     if (dir == NULL)
         return;
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        if (!is(entry->d_name, ".") && !is(entry->d_name, ".."))
-            unlinkat(dirfd(dir), entry->d_name, 0);
+        unlinkat(dirfd(dir), entry->d_name, 0);
     closedir(dir);
     rmdir(path);
 }
 
 /* ---- measuring ---- */
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double ct_study_median(double *values, int n)
-{
-    qsort(values, (size_t)n, sizeof *values, by_value);
-    return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
 
 enum ct_status ct_study_measure(const struct ct_study *study, struct ct_engine *engine,
                                 struct ct_cost *cost, struct ct_error *err)
@@ -174,8 +161,8 @@ static enum ct_status time_point(const struct ct_study *study, struct ct_engine 
         pj += cost.pj;
     }
     point->request_bytes = (double)cost.bytes_dram;
-    point->latency_ms = ct_study_median(ms, n);
-    point->speedup = engine == study->engine ? 1 : ct_study_median(ratios, n);
+    point->latency_ms = ct_cli_median(ms, n);
+    point->speedup = engine == study->engine ? 1 : ct_cli_median(ratios, n);
     point->energy_mj = pj / n * 1e-9;
     return CT_OK;
 }
