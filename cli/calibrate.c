@@ -74,7 +74,9 @@ static enum ct_status calibrate(void *context, const char *name, struct ct_sourc
         enum ct_status status = ct_layerwise_seek(calibration->run, place, err);
         if (status != CT_OK)
             return status;
-        status = look_at_input(calibration, matrix->weight->tensor.shape[1]);
+        int64_t n, k;
+        ct_tensor_matrix(&matrix->weight->tensor, &n, &k);
+        status = look_at_input(calibration, k);
         if (status != CT_OK)
             return ct_error_set(err, status, "%s: no memory to calibrate it", name);
         calibration->place = place;

@@ -1,5 +1,6 @@
-/* centroid eval: how well a model predicts a text, how far it is from another, and (eval_sts.c) how well
- * a sentence encoder tells which sentences are alike.
+/* centroid eval: how well a model predicts a text, how far it is from another, (eval_sts.c) how well a
+ * sentence encoder tells which sentences are alike, and (eval_images.c) how often an image classifier is
+ * right.
  *
  * The text's tokens are cut into windows of --context tokens that do not overlap; in each, the
  * second half is scored, as llama.cpp's perplexity tool does, so that figures compare: the first
@@ -10,6 +11,7 @@
  * by row over the same tokens: the mean Kullback-Leibler divergence KL(reference || model), how
  * often both hold the same token likeliest, and both perplexities. */
 #include "cli/cli.h"
+#include "cli/eval_images.h"
 #include "cli/eval_sts.h"
 #include "engine/base/clock.h"
 #include "engine/engine.h"
@@ -23,14 +25,16 @@
 enum { MODEL, REFERENCE, MAX_ENGINES };
 
 struct eval {
+    enum measure { PERPLEXITY, DIVERGENCE, STS, IMAGES, N_MEASURES } measure;
     const char *text;
+    const char *images;
     const char *reference; /* divergence: a model; NULL: the model itself */
     int64_t context_tok;
     int64_t n_chunks; /* 0: all */
+    int64_t n_images; /* 0: all */
     int64_t n_threads;
     int activations;
     int kv;
-    bool is_sts;
     bool is_json;
     bool wants_help;
     struct ct_engine *engines[MAX_ENGINES]; /* the reference is NULL for perplexity */
@@ -211,16 +215,17 @@ static enum ct_status open_engine(struct eval *eval, int which, const char *path
 {
     struct ct_engine_options options = {
         .n_threads = (int)eval->n_threads, .activations = activations, .kv = kv};
-    if (!eval->is_sts) {
+    const bool is_text = eval->measure == PERPLEXITY || eval->measure == DIVERGENCE;
+    if (is_text) {
         options.context_tok = (int)eval->context_tok;
         options.max_sessions = 1;
         options.max_step_tok = options.max_step_logits = 256;
     }
     enum ct_status status = ct_engine_open(path, &options, &eval->engines[which], err);
-    if (status != CT_OK || eval->is_sts)
+    if (status != CT_OK || !is_text)
         return status;
     if (ct_engine_info(eval->engines[which])->is_encoder)
-        return ct_error_set(err, CT_INVALID, "%s makes vectors: it predicts no text", path);
+        return ct_error_set(err, CT_INVALID, "%s is an encoder: it predicts no text", path);
     const struct ct_engine_info *info = ct_engine_info(eval->engines[which]);
     if (info->context_tok < eval->context_tok)
         return ct_error_set(err, CT_CONTEXT, "--context: %lld is more than the context of %s, %d",
@@ -231,6 +236,39 @@ static enum ct_status open_engine(struct eval *eval, int which, const char *path
     return CT_OK;
 }
 
+static enum ct_status run_images(const struct eval *eval, struct ct_error *err)
+{
+    struct ct_image_score score;
+    enum ct_status status = ct_score_images(eval->engines[MODEL], eval->images, eval->n_images,
+                                            false, &score, err);
+    if (status == CT_OK)
+        printf(eval->is_json ? "{\"top1\": %.6f, \"top5\": %.6f, \"images\": %lld}\n"
+                             : "top-1 %.4f, top-5 %.4f of %lld images\n",
+               (double)score.n_top1 / (double)score.n_images,
+               (double)score.n_top5 / (double)score.n_images, (long long)score.n_images);
+    return status;
+}
+
+/* What is wrong with the options of a measure, or NULL. */
+static const char *find_mistake(const struct eval *eval)
+{
+    if (eval->measure == N_MEASURES)
+        return "the measure is 'perplexity', 'divergence', 'sts' or 'images'";
+    if (eval->measure == IMAGES && eval->images == NULL)
+        return "--images is missing";
+    if (eval->measure == IMAGES && eval->text != NULL)
+        return "--text is not for 'images'";
+    if (eval->measure != IMAGES && eval->text == NULL)
+        return "--text is missing";
+    if (eval->measure != IMAGES && (eval->images != NULL || eval->n_images > 0))
+        return "--images and --limit are for 'images'";
+    if (eval->measure != DIVERGENCE && eval->reference != NULL)
+        return "--reference is for 'divergence'";
+    if (eval->measure >= STS && (eval->n_chunks > 0 || eval->context_tok != 512))
+        return "--context and --chunks are for texts";
+    return NULL;
+}
+
 int ct_cli_eval(int argc, char **argv)
 {
     struct eval eval = {.context_tok = 512};
@@ -238,6 +276,12 @@ int ct_cli_eval(int argc, char **argv)
         {"text", "FILE",
          "the text to score, or for sts a CSV file: sentence,sentence,score (needed)",
          CT_OPTION_TEXT, &eval.text, 0, 0, NULL},
+        {"images", "DIR",
+         "images: JPEG and PNG files in subfolders named after their classes, or with names that "
+         "begin with them (needed)",
+         CT_OPTION_TEXT, &eval.images, 0, 0, NULL},
+        {"limit", "N", "images: N of them, spread evenly (all)", CT_OPTION_INT, &eval.n_images, 1,
+         1e9, NULL},
         {"reference", "MODEL", "divergence: from this model, with float activations (MODEL itself)",
          CT_OPTION_TEXT, &eval.reference, 0, 0, NULL},
         {"context", "N", "tokens in a window; its second half is scored (512)", CT_OPTION_INT,
@@ -257,30 +301,26 @@ int ct_cli_eval(int argc, char **argv)
         {0},
     };
     const struct ct_cli_usage usage = {
-        "eval perplexity|divergence|sts MODEL --text FILE [OPTION...]",
+        "eval perplexity|divergence|sts MODEL --text FILE [OPTION...]\n"
+        "       centroid eval images MODEL --images DIR [OPTION...]",
         "perplexity: of a text, in windows that do not overlap, the second half of each scored, "
         "as\n"
         "llama.cpp's tool does. divergence: how far MODEL's predictions are from the reference's:\n"
         "mean KL divergence and top-1 agreement. sts: Spearman's correlation of a sentence "
         "encoder's\n"
-        "cosines with scores of pairs. MODEL is a directory or a GGUF file.",
+        "cosines with scores of pairs. images: how often an image classifier is right. MODEL is a\n"
+        "directory or a GGUF file.",
         2, "perplexity MODEL"};
     const char *positional[2];
     int n_positional, exit_code;
     if (!ct_cli_parse(&usage, options, argc, argv, &eval.wants_help, positional, 2, &n_positional,
                       &exit_code))
         return exit_code;
-    const bool is_divergence = strcmp(positional[0], "divergence") == 0;
-    const char *wrong = NULL;
-    eval.is_sts = strcmp(positional[0], "sts") == 0;
-    if (!is_divergence && !eval.is_sts && strcmp(positional[0], "perplexity") != 0)
-        wrong = "the measure is 'perplexity', 'divergence' or 'sts'";
-    else if (eval.text == NULL)
-        wrong = "--text is missing";
-    else if (!is_divergence && eval.reference != NULL)
-        wrong = "--reference is for 'divergence'";
-    else if (eval.is_sts && (eval.n_chunks > 0 || eval.context_tok != 512))
-        wrong = "--context and --chunks are for texts, not for sts";
+    static const char *const measures[] = {"perplexity", "divergence", "sts", "images"};
+    eval.measure = PERPLEXITY;
+    while (eval.measure < N_MEASURES && strcmp(positional[0], measures[eval.measure]) != 0)
+        eval.measure++;
+    const char *wrong = find_mistake(&eval);
     if (wrong != NULL) {
         fprintf(stderr, "centroid eval: %s\n", wrong);
         return CT_EXIT_USAGE;
@@ -289,12 +329,14 @@ int ct_cli_eval(int argc, char **argv)
     enum ct_status status =
         open_engine(&eval, MODEL, positional[1], (enum ct_activations)eval.activations,
                     (enum ct_kv_type)eval.kv, &err);
-    if (status == CT_OK && is_divergence)
+    if (status == CT_OK && eval.measure == DIVERGENCE)
         status =
             open_engine(&eval, REFERENCE, eval.reference != NULL ? eval.reference : positional[1],
                         CT_ACTIVATIONS_FLOAT, CT_KV_F16, &err);
-    if (status == CT_OK && eval.is_sts)
+    if (status == CT_OK && eval.measure == STS)
         status = ct_eval_sts(eval.engines[MODEL], eval.text, eval.is_json, &err);
+    else if (status == CT_OK && eval.measure == IMAGES)
+        status = run_images(&eval, &err);
     else if (status == CT_OK)
         status = run(&eval, &err);
     for (int e = 0; e < MAX_ENGINES; e++)

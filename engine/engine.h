@@ -60,6 +60,11 @@ struct ct_engine_info {
     const char *family;        /* "llama" */
     const char *backend;       /* "cpu-avx2" and so on */
     const char *energy_source; /* "rapl" or "estimate:<platform>" */
+    /* Of a vision model: its input is one image a sequence, planes [n_channels, height, width], and
+     * the sequence has context_tok tokens. n_channels 0: it reads tokens. */
+    struct ct_image_shape {
+        int n_channels, height, width;
+    } image;
     bool is_encoder;           /* each sequence goes through one step whole, and gives one row */
     enum ct_task task;
     int n_outputs;       /* floats in a row of logits: n_vocab, an encoder's vector, or n_labels */
@@ -98,7 +103,7 @@ const char *ct_engine_label(const struct ct_engine *engine, int i);
 
 /* See ct_bpe_encode and ct_wordpiece_encode. Where has_special, a model that wants a bos token gets
  * it in front, unless the text starts with it already, and a model of the BERT family [CLS] and
- * [SEP] around: at most 3 * n_bytes + CT_AROUND_TOK ids. */
+ * [SEP] around: at most 3 * n_bytes + CT_AROUND_TOK ids. CT_UNSUPPORTED: a vision model. */
 enum { CT_AROUND_TOK = 16 };
 CT_MUST_CHECK enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text,
                                                 size_t n_bytes, bool has_special, int32_t *ids,
@@ -112,6 +117,15 @@ bool ct_engine_is_eos(const struct ct_engine *engine, int id);
 CT_MUST_CHECK enum ct_status ct_engine_chat(const struct ct_engine *engine,
                                             const struct ct_message *messages, size_t n_messages,
                                             char **out, size_t *n_out, struct ct_error *err);
+
+/* ---- images ---- */
+
+/* Decodes a JPEG or PNG and makes it the input of a vision model, planes [n_channels, height, width]
+ * of info.image, the caller's, as the model's preprocessor_config.json asks. CT_TOO_LARGE, CT_INVALID
+ * and CT_UNSUPPORTED as ct_image_decode and ct_image_preprocess; CT_MEMORY. Any thread. */
+CT_MUST_CHECK enum ct_status ct_engine_read_image(const struct ct_engine *engine,
+                                                  const uint8_t *data, size_t n_bytes,
+                                                  float *planes, struct ct_error *err);
 
 /* ---- sessions and steps ---- */
 
@@ -145,7 +159,8 @@ struct ct_page_counts ct_engine_count_pages(const struct ct_engine *engine);
 /* One session's part of a step. */
 struct ct_slice {
     struct ct_session *session;
-    const int32_t *tokens; /* [n_tokens], each within the vocabulary */
+    const int32_t *tokens; /* [n_tokens], each within the vocabulary; a vision model has none */
+    const float *pixels;   /* of a vision model: planes as ct_engine_read_image makes them */
     int n_tokens;          /* >= 1; the session's tokens stay within what it was opened for */
     int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more; of an
                             * encoder 1, for the sequence, or 0 */

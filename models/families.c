@@ -6,8 +6,11 @@
 
 const struct ct_family *const ct_families[] = {
     &ct_family_bert,
+    &ct_family_deit,
+    &ct_family_dinov2,
     &ct_family_llama,
     &ct_family_qwen2,
+    &ct_family_vit,
     NULL,
 };
 

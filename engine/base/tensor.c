@@ -1,5 +1,6 @@
 #include "engine/base/tensor.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 struct dtype_row {
@@ -59,4 +60,16 @@ int64_t ct_tensor_n_elements(const struct ct_tensor *tensor)
     for (int i = 0; i < tensor->n_dims; i++)
         n *= tensor->shape[i];
     return n;
+}
+
+void ct_tensor_matrix(const struct ct_tensor *tensor, int64_t *n, int64_t *k)
+{
+    int first = 0;
+    while (first < tensor->n_dims - 1 && tensor->shape[first] == 1)
+        first++;
+    const bool is_row = first >= tensor->n_dims - 1;
+    *n = is_row ? 1 : tensor->shape[first];
+    *k = 1;
+    for (int i = is_row ? first : first + 1; i < tensor->n_dims; i++)
+        *k *= tensor->shape[i];
 }

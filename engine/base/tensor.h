@@ -36,4 +36,8 @@ enum ct_dtype ct_dtype_from_safetensors(const char *name, size_t n_bytes);
 /* The product of the shape; a view that was checked when it was made never overflows. */
 int64_t ct_tensor_n_elements(const struct ct_tensor *tensor);
 
+/* The tensor as a matrix [n, k]: leading dimensions of 1 do not count, a vector is one row, and a
+ * convolution [n, channels, height, width] has all that one output reads in a row. */
+void ct_tensor_matrix(const struct ct_tensor *tensor, int64_t *n, int64_t *k);
+
 #endif

@@ -172,7 +172,8 @@ static enum ct_status find_extremes(struct ct_quantizer *quantizer,
             return status;
         for (int i = 0; i < quantizer->n_workers; i++)
             *extreme = fmax(*extreme, quantizer->workers[i].extreme);
-        int64_t k = matrices[m].weight->tensor.shape[1];
+        int64_t n, k;
+        ct_tensor_matrix(&matrices[m].weight->tensor, &n, &k);
         for (int64_t j = 0; j < k && matrices[m].importance != NULL; j++)
             *importance = fmax(*importance, matrices[m].importance[j]);
     }

@@ -108,7 +108,8 @@ float ct_quantize_unit(const struct ct_quantize *options)
 
 struct ct_plan ct_plan_matrix(const struct ct_quantize *options, const struct ct_weight *weight)
 {
-    int64_t n = weight->tensor.shape[0], k = weight->tensor.shape[1];
+    int64_t n, k;
+    ct_tensor_matrix(&weight->tensor, &n, &k);
     return (struct ct_plan){
         .n = n,
         .k = k,
@@ -153,7 +154,8 @@ const float *ct_matrix_importance(const struct ct_source *matrix, int64_t column
 double ct_worker_read(struct ct_worker *worker, const struct ct_source *matrix, int64_t row,
                       float *w)
 {
-    int64_t k = matrix->weight->tensor.shape[1];
+    int64_t n, k;
+    ct_tensor_matrix(&matrix->weight->tensor, &n, &k);
     ct_weight_row_f32(matrix->weight, row, w);
     float extreme = 0;
     bool is_finite = true;

@@ -43,7 +43,7 @@ static bool is_clusterable(const struct ct_tensor *tensor)
     case CT_DTYPE_I64:
         return false;
     default:
-        return tensor->n_dims == 2;
+        return tensor->n_dims == 2 || tensor->n_dims == CT_MAX_DIMS; /* or a convolution's */
     }
 }
 
@@ -147,6 +147,18 @@ static enum ct_status declare_parts(struct run *run, struct ct_error *err)
     return status == CT_OK ? CT_OK : ct_error_set(err, status, "no memory for the file's header");
 }
 
+static json_t *describe_shape(const struct ct_tensor *tensor)
+{
+    json_t *shape = json_array();
+    int failed = shape == NULL;
+    for (int i = 0; i < tensor->n_dims && !failed; i++)
+        failed = json_array_append_new(shape, json_integer(tensor->shape[i]));
+    if (!failed)
+        return shape;
+    json_decref(shape);
+    return NULL;
+}
+
 /* quantization_config: what a reader needs to know of each matrix. NULL when memory is short. */
 static json_t *describe(const struct run *run)
 {
@@ -157,10 +169,12 @@ static json_t *describe(const struct run *run)
         const struct ct_plan *plan = &run->items[i].plan;
         if (run->items[i].treatment == CT_COPIED)
             continue;
-        failed = json_object_set_new(tensors, run->items[i].weight->tensor.name,
-                                     json_pack("{s:I, s:I, s:i, s:i}", "n", (json_int_t)plan->n,
-                                               "k", (json_int_t)plan->k, "bits", plan->bits,
-                                               "group", plan->group));
+        const struct ct_tensor *tensor = &run->items[i].weight->tensor;
+        json_t *entry = json_pack("{s:I, s:I, s:i, s:i}", "n", (json_int_t)plan->n, "k",
+                                  (json_int_t)plan->k, "bits", plan->bits, "group", plan->group);
+        if (tensor->n_dims > 2 && entry != NULL)
+            failed = json_object_set_new(entry, "shape", describe_shape(tensor));
+        failed |= json_object_set_new(tensors, tensor->name, entry);
     }
     json_t *config = json_pack("{s:s, s:i, s:i, s:o}", "quant_method", "centroid", "version", 1,
                                "bits", bits, "tensors", tensors);
@@ -243,8 +257,8 @@ static enum ct_status write_copy(struct run *run, struct item *item, struct ct_e
     if (status != CT_OK || copied_dtype(tensor) == tensor->dtype)
         return status == CT_OK ? ct_parts_write(&run->parts, tensor->data, tensor->n_bytes, err)
                                : status;
-    int64_t k = tensor->n_dims > 0 ? tensor->shape[tensor->n_dims - 1] : 1;
-    int64_t n_rows = ct_tensor_n_elements(tensor) / k;
+    int64_t n_rows, k;
+    ct_tensor_matrix(tensor, &n_rows, &k);
     float *row = malloc((size_t)k * sizeof *row);
     if (row == NULL)
         return ct_error_set(err, CT_MEMORY, "%s: no memory to copy it", tensor->name);

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Files of a directory that say how text becomes tokens, and how to draw them; each is copied where
- * it is there. */
+/* Files of a directory that say how text becomes tokens and how to draw them, or what becomes of an
+ * image; each is copied where it is there. */
 static const char *const tokenizer_files[] = {"tokenizer.json",
                                               "tokenizer_config.json",
                                               "chat_template.jinja",
@@ -23,7 +23,8 @@ static const char *const tokenizer_files[] = {"tokenizer.json",
                                               "vocab.json",
                                               "merges.txt",
                                               "vocab.txt",
-                                              "generation_config.json"};
+                                              "generation_config.json",
+                                              "preprocessor_config.json"};
 
 static enum ct_status write_text(const struct ct_model_dir *dir, const char *name, char *text,
                                  struct ct_error *err)

@@ -8,6 +8,7 @@
 #include "engine/format/gguf.h"
 #include "engine/format/labels.h"
 #include "engine/format/model_file_internal.h"
+#include "engine/format/vision_config.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,7 +36,7 @@ static enum ct_status check_hparams(const struct ct_hparams *h, struct ct_error 
         {"num_key_value_heads", h->n_kv_heads, 1, h->n_heads},
         {"head_dim", h->head_dim, 2, 1024},
         {"intermediate_size", h->d_ff, 1, 262144},
-        {"vocab_size", h->n_vocab, 1, 1 << 20},
+        {"vocab_size", h->n_vocab, h->vision.n_channels > 0 ? 0 : 1, 1 << 20},
         {"max_position_embeddings", h->context_tok, 1, 1 << 24},
         {"bos_token_id", h->bos_id, -1, (int64_t)h->n_vocab - 1},
         {"type_vocab_size", h->n_types, 1, 64},
@@ -333,9 +334,12 @@ static enum ct_status json_shape(const json_t *config, struct ct_hparams *h, str
         {"num_attention_heads", &h->n_heads}, {"intermediate_size", &h->d_ff},
         {"vocab_size", &h->n_vocab},          {"max_position_embeddings", &h->context_tok},
     };
+    const size_t n_fields = ct_vision_is(h->family) ? 3 : sizeof fields / sizeof fields[0];
     enum ct_status status = CT_OK;
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0] && status == CT_OK; i++)
+    for (size_t i = 0; i < n_fields && status == CT_OK; i++)
         status = ct_config_int(config, fields[i].key, false, fields[i].value, err);
+    if (status == CT_OK && ct_vision_is(h->family))
+        status = ct_vision_config_read(config, h, err);
     if (status != CT_OK)
         return status;
     h->n_kv_heads = h->n_heads;
@@ -354,7 +358,7 @@ static enum ct_status read_config(const json_t *config, struct ct_hparams *h, st
     if (!json_is_string(family) || json_string_length(family) >= sizeof h->family)
         return ct_config_unexpected("model_type", family, "a short string", CT_FORMAT, err);
     snprintf(h->family, sizeof h->family, "%s", json_string_value(family));
-    h->is_encoder = strcmp(h->family, "bert") == 0;
+    h->is_encoder = strcmp(h->family, "bert") == 0 || ct_vision_is(h->family);
     if (h->is_encoder)
         h->norm_eps = 1e-12; /* BertConfig's own */
     const char *name = json_string_value(ct_config_key(config, "_name_or_path"));

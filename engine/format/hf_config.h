@@ -7,6 +7,7 @@
 #include "engine/base/activation.h"
 #include "engine/base/status.h"
 #include "engine/base/task.h"
+#include "engine/image/preprocess.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +40,20 @@ struct ct_hparams {
         enum ct_pooling_mode { CT_POOLING_MEAN, CT_POOLING_CLS } mode;
         bool is_unit; /* the vector is divided by its length */
     } pooling;
+    /* Of a vision model, which is an encoder of one image a sequence: see vision_config.h. */
+    struct ct_vision {
+        int n_channels; /* 1 or 3; 0: the model reads tokens */
+        int patch_size;
+        int height, width;               /* of its input */
+        int stored_height, stored_width; /* of the images that its table of places is for */
+        int n_prefix;                    /* tokens in front of the patches: class, distillation */
+        int n_head_hidden; /* classifier_hidden_size: units between the vector and the labels, or 0 */
+        bool has_teacher;  /* DeiTForImageClassificationWithTeacher: a head for each of two tokens */
+        bool has_qkv_bias;
+        bool is_post_norm; /* norm_first false: norms come after attention and MLP */
+        bool is_gated;     /* use_swiglu_ffn */
+    } vision;
+    struct ct_image_options image; /* how an image becomes its input */
     enum ct_task task;
     int n_labels;        /* of a classifier, 1..2^20 */
     bool is_multi_label; /* a sequence can have any number of its labels */

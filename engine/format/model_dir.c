@@ -7,6 +7,7 @@
 #include "engine/format/model_file_internal.h"
 #include "engine/format/pooling.h"
 #include "engine/format/safetensors.h"
+#include "engine/format/vision_config.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -290,7 +291,9 @@ enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *er
         ct_error_prefix(err, "%s/config.json", file->path);
         goto out;
     }
-    if (file->hparams.task == CT_TASK_EMBED)
+    if (file->hparams.vision.n_channels > 0)
+        status = ct_vision_read_preprocessor(file->path, &file->hparams, err);
+    if (status == CT_OK && file->hparams.task == CT_TASK_EMBED)
         status = ct_pooling_read(file->path, config, &file->hparams, err);
     if (status == CT_OK)
         status = read_generation(file, err);

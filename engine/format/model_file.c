@@ -181,7 +181,8 @@ int64_t ct_weight_row(const struct ct_weight *weight, int64_t row)
 void ct_weight_row_f32(const struct ct_weight *weight, int64_t row, float *out)
 {
     const struct ct_tensor *tensor = &weight->tensor;
-    int64_t k = tensor->n_dims > 0 ? tensor->shape[tensor->n_dims - 1] : 1;
+    int64_t n, k;
+    ct_tensor_matrix(tensor, &n, &k);
     size_t n_bytes = ct_row_n_bytes(tensor->dtype, k);
     const unsigned char *data = tensor->data;
     ct_row_to_f32(tensor->dtype, data + (size_t)ct_weight_row(weight, row) * n_bytes, k, out);

@@ -60,8 +60,8 @@ const struct ct_weight *ct_model_file_find(const struct ct_model_file *file, con
  * interleaving. */
 int64_t ct_weight_row(const struct ct_weight *weight, int64_t row);
 
-/* One row of a dense or block-quantised matrix ([n, k], or a vector as one row) as f32. out:
- * [k]. */
+/* One row of a dense or block-quantised tensor, as the matrix that ct_tensor_matrix makes of it, as
+ * f32. out: [k]. */
 void ct_weight_row_f32(const struct ct_weight *weight, int64_t row, float *out);
 
 /* The clustered matrices ("X.weight"), in the order of config.json; all were checked at opening. */

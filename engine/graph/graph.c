@@ -51,16 +51,19 @@ int ct_graph_value(struct ct_graph *graph, int64_t width, enum ct_rows rows)
 
 int ct_graph_slot(struct ct_graph *graph, int64_t n, int64_t k, const char *fmt, ...)
 {
+    struct ct_slot slot = {.n = n, .k = k};
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(slot.name, sizeof slot.name, fmt, args);
+    va_end(args);
+    for (int i = 0; i < graph->n_slots; i++)
+        if (strcmp(graph->slots[i].name, slot.name) == 0)
+            return i;
     struct ct_slot *slots = grow(graph, graph->slots, graph->n_slots, sizeof *slots);
     if (slots == NULL)
         return 0;
     graph->slots = slots;
-    struct ct_slot *slot = &slots[graph->n_slots];
-    *slot = (struct ct_slot){.n = n, .k = k};
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(slot->name, sizeof slot->name, fmt, args);
-    va_end(args);
+    slots[graph->n_slots] = slot;
     return graph->n_slots++;
 }
 
@@ -96,8 +99,14 @@ static bool fits(const struct ct_graph *graph, const struct ct_node *node)
     switch (node->op) {
     case CT_OP_EMBED:
         return in == NULL && graph->slots[node->weights[0]].k == out->width;
+    case CT_OP_PATCH:
+        return in == NULL && out->width == (int64_t)graph->patches.n_channels *
+                                               graph->patches.size * graph->patches.size;
+    case CT_OP_PREFIX:
+        return node->in == node->out && node->n_weights == graph->patches.n_prefix &&
+               weights_fit(graph, node, in->width);
     case CT_OP_PLACE:
-        return node->in == node->out && node->n_weights == 2 && weights_fit(graph, node, in->width);
+        return node->in == node->out && node->n_weights <= 2 && weights_fit(graph, node, in->width);
     case CT_OP_LAYERNORM:
         return in->width == out->width && node->n_weights == 2 &&
                weights_fit(graph, node, in->width);
@@ -114,6 +123,9 @@ static bool fits(const struct ct_graph *graph, const struct ct_node *node)
         return in->width == 2 * out->width;
     case CT_OP_ACTIVATE:
         return in->width == out->width;
+    case CT_OP_ADDSCALED:
+        return in->width == out->width && weights_fit(graph, node, in->width);
+    case CT_OP_SCALE:
     case CT_OP_UNIT:
         return node->in == node->out;
     case CT_OP_MEAN:

@@ -36,6 +36,7 @@ struct ct_value {
 struct ct_slot {
     char name[96]; /* Hugging Face name */
     int64_t n, k;
+    bool is_grid; /* a table of places on a grid of patches, stored for another size maybe */
 };
 
 enum { CT_MAX_NODE_WEIGHTS = 3 };
@@ -47,6 +48,8 @@ struct ct_node {
     int weights[CT_MAX_NODE_WEIGHTS]; /* slots */
     int n_weights;
     int layer;                       /* of ATTEND */
+    int row;                         /* of SELECT */
+    float factor;                    /* of SCALE */
     enum ct_activation activation;   /* of ACTIVATE */
     bool is_added;                   /* LINEAR: out += (a residual) */
     bool has_bias;                   /* LINEAR: each weight [n, k] has a bias [n] beside it */
@@ -61,6 +64,26 @@ struct ct_heads {
     double rope_theta; /* 0: no ROTATE */
 };
 
+/* What a vision model sees of an image [C, height, width]: a sequence of n_prefix learned tokens, then
+ * the patches, line by line; what is left at the right and lower edge is not seen. */
+struct ct_patches {
+    int n_channels; /* C; 0: the model reads tokens */
+    int height, width;
+    int size; /* edge of a patch, P */
+    int n_prefix;
+    int stored_lines, stored_columns; /* patches that the table of places was trained for */
+};
+
+static inline int ct_patch_lines(const struct ct_patches *p)
+{
+    return p->height / p->size;
+}
+
+static inline int ct_patch_columns(const struct ct_patches *p)
+{
+    return p->width / p->size;
+}
+
 struct ct_graph {
     struct ct_value *values;
     int n_values;
@@ -74,6 +97,7 @@ struct ct_graph {
     bool is_encoder;
     double norm_eps;
     struct ct_heads heads;
+    struct ct_patches patches;
     int64_t arena_floats;  /* planned */
     bool is_out_of_memory; /* some call below failed; ct_graph_check says so */
 };
@@ -85,7 +109,7 @@ void ct_graph_deinit(struct ct_graph *graph);
  * a family reads as its model does. ct_graph_check at the end gives the status. */
 int ct_graph_value(struct ct_graph *graph, int64_t width, enum ct_rows rows);
 int ct_graph_slot(struct ct_graph *graph, int64_t n, int64_t k, const char *fmt, ...)
-    CT_PRINTF(4, 5);
+    CT_PRINTF(4, 5); /* the same for the same name */
 void ct_graph_node(struct ct_graph *graph, struct ct_node node);
 
 /* CT_MEMORY when a call failed; CT_INTERNAL when a node does not fit its values or weights. */

@@ -1,5 +1,7 @@
 #include "engine/runtime/bind.h"
 
+#include "engine/runtime/places.h"
+
 #include <stdlib.h>
 
 /* A 64-byte aligned block that the binding frees; NULL when memory is short. */
@@ -47,15 +49,50 @@ enum ct_status ct_binding_check(const struct ct_slot *slot, const struct ct_weig
 {
     if (weight == NULL)
         return ct_error_set(err, CT_FORMAT, "weight %s is missing", slot->name);
-    const struct ct_tensor *t = &weight->tensor;
+    int64_t n, k;
     const bool is_vector = slot->n == 0;
-    const int64_t n = is_vector ? 1 : slot->n;
-    if (t->n_dims == (is_vector ? 1 : 2) && t->shape[t->n_dims - 1] == slot->k &&
-        (is_vector || t->shape[0] == n))
+    ct_tensor_matrix(&weight->tensor, &n, &k);
+    const bool fits = is_vector ? n * k == slot->k : n == slot->n && k == slot->k;
+    if (fits)
         return CT_OK;
     return ct_error_set(err, CT_FORMAT, "%s: shape [%lld, %lld], expected [%lld, %lld]", slot->name,
-                        (long long)t->shape[0], (long long)(t->n_dims > 1 ? t->shape[1] : 1),
-                        (long long)(is_vector ? slot->k : n), (long long)(is_vector ? 1 : slot->k));
+                        (long long)n, (long long)k, (long long)(is_vector ? 1 : slot->n),
+                        (long long)slot->k);
+}
+
+/* The places that there are are those that were stored. */
+static bool is_whole_grid(const struct ct_patches *p)
+{
+    return p->stored_lines == ct_patch_lines(p) && p->stored_columns == ct_patch_columns(p);
+}
+
+/* A table of places [n_prefix + stored patches, k], made one of the patches that there are. */
+static enum ct_status bind_grid(struct ct_binding *b, const struct ct_patches *p,
+                                const struct ct_slot *slot, const struct ct_weight *weight,
+                                struct ct_matrix *m, struct ct_error *err)
+{
+    struct ct_slot stored = *slot;
+    stored.n = p->n_prefix + (int64_t)p->stored_lines * p->stored_columns;
+    enum ct_status status = ct_binding_check(&stored, weight, err);
+    if (status != CT_OK)
+        return status;
+    float *table = own(b, (size_t)(slot->n * slot->k) * sizeof *table);
+    float *rows = malloc((size_t)(stored.n * slot->k) * sizeof *rows);
+    if (table == NULL || rows == NULL)
+        status = ct_error_set(err, CT_MEMORY, "%s: no memory for %lld places", slot->name,
+                              (long long)slot->n);
+    for (int64_t i = 0; status == CT_OK && i < stored.n; i++)
+        ct_weight_row_f32(weight, i, rows + i * slot->k);
+    if (status == CT_OK)
+        ct_places_resize(p, slot->k, rows, table);
+    free(rows);
+    *m = (struct ct_matrix){.kind = CT_MATRIX_DENSE,
+                            .n = slot->n,
+                            .k = slot->k,
+                            .dense = table,
+                            .dense_type = CT_DTYPE_F32,
+                            .n_bytes = weight->tensor.n_bytes};
+    return status;
 }
 
 static enum ct_status bind_plain(struct ct_binding *b, const struct ct_slot *slot,
@@ -100,10 +137,12 @@ enum ct_status ct_binding_init(struct ct_binding *b, const struct ct_graph *grap
         m->n = slot->n;
         m->k = slot->k;
         status = ct_model_file_clustered(file, slot->name, &m->clustered, err);
+        const struct ct_weight *weight = ct_model_file_find(file, slot->name);
         if (status == CT_OK) {
             status = bind_clustered(b, slot, m, err);
+        } else if (status == CT_NOT_FOUND && slot->is_grid && !is_whole_grid(&graph->patches)) {
+            status = bind_grid(b, &graph->patches, slot, weight, m, err);
         } else if (status == CT_NOT_FOUND) {
-            const struct ct_weight *weight = ct_model_file_find(file, slot->name);
             status = ct_binding_check(slot, weight, err);
             if (status == CT_OK)
                 status = bind_plain(b, slot, weight, m, err);

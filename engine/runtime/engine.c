@@ -27,6 +27,11 @@ static void fill_info(struct ct_engine *engine, const struct ct_engine_options *
     info->max_sessions = options->max_sessions > 0 ? options->max_sessions : DEFAULT_SESSIONS;
     info->max_step_tok = options->max_step_tok > 0 ? options->max_step_tok : DEFAULT_STEP_TOK;
     info->is_encoder = hparams->is_encoder;
+    if (hparams->vision.n_channels > 0) {
+        info->image.n_channels = hparams->vision.n_channels;
+        info->image.height = hparams->vision.height;
+        info->image.width = hparams->vision.width;
+    }
     info->task = hparams->task;
     info->n_labels = hparams->n_labels;
     info->is_multi_label = hparams->is_multi_label;
@@ -143,12 +148,13 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
     engine->lengths = calloc((size_t)info->max_step_tok, sizeof *engine->lengths);
     engine->logit_rows = calloc((size_t)info->max_step_logits, sizeof *engine->logit_rows);
     engine->row_pages = calloc((size_t)info->max_step_tok, sizeof *engine->row_pages);
-    engine->sampling = calloc(2 * (size_t)info->n_vocab, sizeof *engine->sampling);
-    engine->sampling_ids = calloc((size_t)info->n_vocab, sizeof *engine->sampling_ids);
+    engine->row_pixels = calloc((size_t)info->max_step_tok, sizeof *engine->row_pixels);
+    engine->sampling = calloc(2 * (size_t)info->n_vocab + 1, sizeof *engine->sampling);
+    engine->sampling_ids = calloc((size_t)info->n_vocab + 1, sizeof *engine->sampling_ids);
     if (engine->sessions == NULL || engine->session_page_ids == NULL ||
         engine->session_pages == NULL || engine->tokens == NULL || engine->positions == NULL ||
         engine->lengths == NULL || engine->logit_rows == NULL || engine->row_pages == NULL ||
-        engine->sampling == NULL || engine->sampling_ids == NULL)
+        engine->row_pixels == NULL || engine->sampling == NULL || engine->sampling_ids == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for %d sessions", info->max_sessions);
     for (int i = 0; i < info->max_sessions; i++)
         engine->sessions[i] =
@@ -232,6 +238,7 @@ void ct_engine_close(struct ct_engine *engine)
     free(engine->lengths);
     free(engine->logit_rows);
     free(engine->row_pages);
+    free(engine->row_pixels);
     free(engine->sampling);
     free(engine->sampling_ids);
     free(engine);

@@ -40,6 +40,7 @@ struct ct_engine {
     /* The step's rows: [max_step_tok], [max_step_logits]. */
     int32_t *tokens, *positions, *lengths, *logit_rows;
     uint16_t *const **row_pages;
+    const float **row_pixels;
     float *sampling;       /* [2 n_vocab]: scratch of ct_sampler_next */
     int32_t *sampling_ids; /* [n_vocab] */
 };

@@ -133,6 +133,12 @@ static enum ct_status check_slice(const struct ct_engine *engine, const struct c
     if (slice->n_tokens > s->capacity_tok - s->n_tok)
         return ct_error_set(err, CT_INVALID, "slice %d: %d tokens after %d, the session holds %d",
                             i, slice->n_tokens, s->n_tok, s->capacity_tok);
+    if (engine->info.image.n_channels > 0) {
+        if (slice->n_tokens == engine->info.context_tok && slice->pixels != NULL)
+            return CT_OK;
+        return ct_error_set(err, CT_INVALID, "slice %d: %d tokens, an image has %d, and pixels", i,
+                            slice->n_tokens, engine->info.context_tok);
+    }
     for (int t = 0; t < slice->n_tokens; t++)
         if (slice->tokens[t] < 0 || slice->tokens[t] >= engine->info.n_vocab)
             return ct_error_set(err, CT_INVALID, "slice %d: token %d is outside 0..%d", i,
@@ -169,6 +175,7 @@ static struct ct_batch fill_batch(struct ct_engine *engine, const struct ct_slic
 {
     struct ct_batch batch = {
         .tokens = engine->tokens,
+        .pixels = engine->row_pixels,
         .positions = engine->positions,
         .lengths = engine->lengths,
         .pages = engine->row_pages,
@@ -180,7 +187,8 @@ static struct ct_batch fill_batch(struct ct_engine *engine, const struct ct_slic
         for (int t = 0; t < slice->n_tokens; t++) {
             if (t >= first && t < first + slice->n_logits)
                 engine->logit_rows[batch.n_logits++] = batch.n_rows;
-            engine->tokens[batch.n_rows] = slice->tokens[t];
+            engine->tokens[batch.n_rows] = slice->tokens != NULL ? slice->tokens[t] : 0;
+            engine->row_pixels[batch.n_rows] = slice->pixels;
             engine->positions[batch.n_rows] = slice->session->n_tok + t;
             engine->lengths[batch.n_rows] = slice->session->n_tok + slice->n_tokens;
             engine->row_pages[batch.n_rows++] = slice->session->pages;
@@ -233,6 +241,10 @@ static void note_tokens(const struct ct_slice *slice)
 {
     struct ct_session *s = slice->session;
     struct ct_kv *kv = &s->engine->kv;
+    if (s->engine->graph.is_encoder) {
+        s->n_tok += slice->n_tokens;
+        return;
+    }
     for (int t = 0; t < slice->n_tokens;) {
         const int i = s->n_tok / CT_PAGE_TOK, room = CT_PAGE_TOK - s->n_tok % CT_PAGE_TOK;
         const int n = slice->n_tokens - t < room ? slice->n_tokens - t : room;
@@ -297,12 +309,18 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
 static enum ct_status run_alone(struct ct_engine *engine, int n_tok, int n_logits, int depth,
                                 struct ct_op_cost *ops, struct ct_cost *cost)
 {
+    const struct ct_image_shape *image = &engine->info.image;
+    const size_t n_pixels = (size_t)image->n_channels * (size_t)image->height * (size_t)image->width;
     struct ct_slice slice = {.n_tokens = n_tok, .n_logits = n_logits};
     int32_t *tokens = calloc(n_tok > 0 ? (size_t)n_tok : 1, sizeof *tokens);
-    if (tokens == NULL)
-        return CT_MEMORY;
+    float *pixels = calloc(n_pixels + 1, sizeof *pixels);
+    enum ct_status status = CT_OK;
+    if (tokens == NULL || pixels == NULL)
+        status = CT_MEMORY;
     slice.tokens = tokens;
-    enum ct_status status = ct_session_open(engine, depth + n_tok, &slice.session);
+    slice.pixels = pixels;
+    if (status == CT_OK)
+        status = ct_session_open(engine, depth + n_tok, &slice.session);
     if (status == CT_OK) {
         slice.session->n_tok = depth;
         status = check_slices(engine, &slice, 1, NULL);
@@ -313,6 +331,7 @@ static enum ct_status run_alone(struct ct_engine *engine, int n_tok, int n_logit
     }
     ct_session_close(slice.session);
     free(tokens);
+    free(pixels);
     return status;
 }
 

@@ -12,8 +12,9 @@
 
 static int n_vocab_of(const struct ct_text *text)
 {
-    return text->wordpiece != NULL ? ct_wordpiece_n_vocab(text->wordpiece)
-                                   : ct_bpe_n_vocab(text->bpe);
+    if (text->wordpiece != NULL)
+        return ct_wordpiece_n_vocab(text->wordpiece);
+    return text->bpe != NULL ? ct_bpe_n_vocab(text->bpe) : 0;
 }
 
 static void set_token_text(const struct ct_text *text, int id, char *out, size_t capacity)
@@ -124,6 +125,8 @@ enum ct_status ct_text_init(struct ct_text *text, const struct ct_model_file *fi
     const struct ct_hparams *hparams = ct_model_file_hparams(file);
     const struct ct_gguf *gguf = ct_model_file_gguf(file);
     *text = (struct ct_text){.bos_id = hparams->bos_id};
+    if (hparams->vision.n_channels > 0)
+        return CT_OK; /* it reads no text */
     enum ct_status status = gguf != NULL ? init_from_gguf(text, gguf, err)
                                          : init_from_directory(text, ct_model_file_path(file), err);
     if (status == CT_OK && n_vocab_of(text) > hparams->n_vocab)
@@ -155,6 +158,10 @@ enum ct_status ct_text_tokenize(const struct ct_text *text, const char *bytes, s
     if (text->wordpiece != NULL)
         return ct_wordpiece_encode(text->wordpiece, bytes, n_bytes, has_special, ids, capacity,
                                    n_ids);
+    if (text->bpe == NULL) {
+        *n_ids = 0;
+        return CT_UNSUPPORTED;
+    }
     const size_t n_bos = strlen(text->bos);
     const bool starts_with_bos =
         n_bos > 0 && n_bytes >= n_bos && memcmp(bytes, text->bos, n_bos) == 0;

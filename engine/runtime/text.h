@@ -11,7 +11,7 @@
 
 struct ct_text {
     struct ct_bpe *bpe;                /* the tokenizer is this one, */
-    struct ct_wordpiece *wordpiece;    /* or this; the other is NULL */
+    struct ct_wordpiece *wordpiece;    /* or this; others are NULL, and both of a vision model */
     struct ct_template *chat_template; /* NULL: the model has none */
     bool wants_bos;
     int bos_id; /* -1: none */

@@ -322,3 +322,21 @@ void check_add(struct check *c)
         guard_release();
     }
 }
+
+void check_add_scaled(struct check *c)
+{
+    for (int s = 0; s < N_SIZES; s++) {
+        int64_t n = sizes[s];
+        CHECK_CASE(c, "add_scaled, n %lld", (long long)n);
+        float *x = check_floats(c, n), *w = check_floats(c, n);
+        float *y = check_floats(c, n), *old = check_floats(c, n);
+        memcpy(old, y, (size_t)n * sizeof *y);
+        c->kernels->add_scaled(x, w, n, y);
+        for (int64_t i = 0; i < n; i++) {
+            const double product = (double)x[i] * w[i];
+            check_near(c, i, y[i], old[i] + product, 2 * CHECK_U * (fabs(old[i]) + fabs(product)));
+        }
+        guard_check(c->what);
+        guard_release();
+    }
+}

@@ -87,6 +87,46 @@ static void embed(struct ct_cpu_walk *walk, const struct ct_node *node)
         matrix_row(w, walk->batch->tokens[t], ct_cpu_row(cpu, node->out, t));
 }
 
+/* The pixels of one patch, channel by channel, as a convolution's weights lie. */
+static void cut_patch(const struct ct_patches *p, const float *pixels, int patch, float *out)
+{
+    const int columns = ct_patch_columns(p);
+    const float *corner = pixels + ((int64_t)(patch / columns) * p->width + patch % columns) * p->size;
+    for (int c = 0; c < p->n_channels; c++, corner += (int64_t)p->height * p->width)
+        for (int y = 0; y < p->size; y++, out += p->size)
+            memcpy(out, corner + (int64_t)y * p->width, (size_t)p->size * sizeof *out);
+}
+
+static void patch(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    const struct ct_graph *g = walk->cpu->graph;
+    const struct ct_batch *batch = walk->batch;
+    int64_t begin, end;
+    ct_cpu_begin_rows(walk, node->out, &begin, &end);
+    for (int64_t t = begin; t < end; t++) {
+        float *out = ct_cpu_row(walk->cpu, node->out, t);
+        const int patch = batch->positions[t] - g->patches.n_prefix;
+        if (patch >= 0)
+            cut_patch(&g->patches, batch->pixels[t], patch, out);
+        else
+            memset(out, 0, (size_t)g->values[node->out].width * sizeof *out);
+    }
+}
+
+static void prefix(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const int64_t width = cpu->graph->values[node->out].width;
+    int64_t begin, end;
+    ct_cpu_begin_rows(walk, node->out, &begin, &end);
+    for (int64_t t = begin; t < end; t++) {
+        const int32_t place = walk->batch->positions[t];
+        if (place < node->n_weights)
+            memcpy(ct_cpu_row(cpu, node->out, t), cpu->matrices[node->weights[place]].vector,
+                   (size_t)width * sizeof(float));
+    }
+}
+
 static void place(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     struct ct_cpu *cpu = walk->cpu;
@@ -98,10 +138,11 @@ static void place(struct ct_cpu_walk *walk, const struct ct_node *node)
         matrix_row(&cpu->matrices[node->weights[0]], walk->batch->positions[t], row);
         cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
     }
-    if (begin < end)
+    if (begin < end && node->n_weights > 1) {
         matrix_row(&cpu->matrices[node->weights[1]], 0, row);
-    for (int64_t t = begin; t < end; t++)
-        cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
+        for (int64_t t = begin; t < end; t++)
+            cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
+    }
 }
 
 static void activate(const struct ct_kernel_table *kernels, enum ct_activation activation,
@@ -157,6 +198,18 @@ static void make_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
         make_row(walk->cpu, node, t, ct_cpu_row(walk->cpu, node->out, t));
 }
 
+static void add_scaled(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const float *weight = cpu->matrices[node->weights[0]].vector;
+    const int64_t width = cpu->graph->values[node->out].width;
+    int64_t begin, end;
+    ct_cpu_begin_rows(walk, node->out, &begin, &end);
+    for (int64_t t = begin; t < end; t++)
+        cpu->kernels->add_scaled(ct_cpu_row(cpu, node->in, t), weight, width,
+                                 ct_cpu_row(cpu, node->out, t));
+}
+
 /* SELECT, or MEAN of as many rows as the sequence has. */
 static void select_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
@@ -168,7 +221,7 @@ static void select_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
     ct_pool_share(ct_cpu_n_rows(walk, node->out), 1, walk->worker, walk->n_workers, &begin, &end);
     for (int64_t t = begin; t < end; t++) {
         float *out = ct_cpu_row(cpu, node->out, t);
-        const int64_t first = walk->batch->logit_rows[t];
+        const int64_t first = walk->batch->logit_rows[t] + node->row;
         const int64_t n = node->op == CT_OP_MEAN ? walk->batch->lengths[first] : 1;
         memcpy(out, ct_cpu_row(cpu, node->in, first), (size_t)width * sizeof *out);
         for (int64_t i = 1; i < n; i++)
@@ -176,6 +229,16 @@ static void select_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
         for (int64_t j = 0; j < width && n > 1; j++)
             out[j] /= (float)n;
     }
+}
+
+static void scale(struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    const int64_t width = walk->cpu->graph->values[node->out].width;
+    int64_t begin, end;
+    ct_cpu_begin_rows(walk, node->out, &begin, &end);
+    for (int64_t t = begin; t < end; t++)
+        for (int64_t j = 0; j < width; j++)
+            ct_cpu_row(walk->cpu, node->out, t)[j] *= node->factor;
 }
 
 static void divide_by_length(struct ct_cpu_walk *walk, const struct ct_node *node)
@@ -448,6 +511,12 @@ void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node)
     case CT_OP_EMBED:
         embed(walk, node);
         break;
+    case CT_OP_PATCH:
+        patch(walk, node);
+        break;
+    case CT_OP_PREFIX:
+        prefix(walk, node);
+        break;
     case CT_OP_PLACE:
         place(walk, node);
         break;
@@ -466,9 +535,15 @@ void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node)
     case CT_OP_ATTEND:
         ct_cpu_attend(walk, node);
         break;
+    case CT_OP_ADDSCALED:
+        add_scaled(walk, node);
+        break;
     case CT_OP_SELECT:
     case CT_OP_MEAN:
         select_rows(walk, node);
+        break;
+    case CT_OP_SCALE:
+        scale(walk, node);
         break;
     case CT_OP_UNIT:
         divide_by_length(walk, node);

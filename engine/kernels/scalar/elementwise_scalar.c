@@ -93,3 +93,9 @@ void ct_add_scalar(const float *x, int64_t n, float *y)
     for (int64_t i = 0; i < n; i++)
         y[i] += x[i];
 }
+
+void ct_add_scaled_scalar(const float *x, const float *w, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (float)(y[i] + (double)x[i] * w[i]);
+}
