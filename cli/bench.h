@@ -14,14 +14,20 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum ct_bench_kind { CT_BENCH_PROMPT, CT_BENCH_GENERATION, CT_BENCH_LINEAR, CT_BENCH_ATTENTION };
+enum ct_bench_kind {
+    CT_BENCH_PROMPT,
+    CT_BENCH_GENERATION,
+    CT_BENCH_IMAGE,
+    CT_BENCH_LINEAR,
+    CT_BENCH_ATTENTION
+};
 
-/* One test on one number of threads. The unit of work is a token, or a pass of a kernel. */
+/* One test on one number of threads. The unit of work is a token, an image, or a pass of a kernel. */
 struct ct_bench_point {
     enum ct_bench_kind kind;
     enum ct_isa isa;
     int n_threads;
-    int size;               /* tokens; rows of activations; keys */
+    int size;               /* tokens, also of an image; rows of activations; keys */
     int depth;              /* PROMPT, GENERATION: tokens before */
     int bits;               /* LINEAR */
     double rate, low, high; /* units/s: the median, lowest and highest; the best of a kernel */
@@ -34,7 +40,7 @@ struct ct_bench {
     enum ct_isa sets[CT_N_ISA];
     int64_t n_columns;
     int64_t n_repeat;
-    int64_t batch; /* sequences of an encoder at once */
+    int64_t batch; /* sequences of an encoder, or images, at once */
     int activations;
     int kv;
     bool is_json;
@@ -43,7 +49,7 @@ struct ct_bench {
     int n_points, capacity;
 };
 
-/* "tg128", "pp512@2048", "linear_i8" or "attention". */
+/* "tg128", "pp512@2048", "image", "linear_i8" or "attention". */
 enum { CT_BENCH_NAME = 32 };
 void ct_bench_name(const struct ct_bench_point *point, char name[CT_BENCH_NAME]);
 static inline bool ct_bench_is_kernel(const struct ct_bench_point *point)

@@ -1,5 +1,5 @@
 /* A model's speed: ppN is a prompt of N tokens, tgN the generation of N, each after `depth` tokens. Of an
- * encoder, ppN is sequences of N tokens, --batch of them at once.
+ * encoder, ppN is sequences of N tokens, --batch of them at once, and of a vision model "image" is images.
  *
  * Rounds of each test are run in turn, with the machine's roofs measured between them, so that a
  * change of the machine's pace meets all alike. */
@@ -8,6 +8,8 @@
 #include "engine/base/clock.h"
 #include "engine/base/rng.h"
 #include "engine/engine.h"
+#include "engine/format/model_file.h"
+#include "engine/graph/family.h"
 
 #include <stdlib.h>
 
@@ -89,14 +91,31 @@ static enum ct_status run_round(struct ct_engine *engine, struct test *test, str
     return status;
 }
 
+/* The same image each time, to be freed; of a model without images one value. */
+static float *make_pixels(const struct ct_engine *engine, struct ct_error *err)
+{
+    const struct ct_image_shape *image = &ct_engine_info(engine)->image;
+    const size_t n = (size_t)image->n_channels * (size_t)image->height * (size_t)image->width;
+    struct ct_rng rng;
+    float *pixels = malloc((n + 1) * sizeof *pixels);
+    if (pixels == NULL)
+        ct_error_set(err, CT_MEMORY, "no memory for an image");
+    ct_rng_init(&rng, 1);
+    for (size_t i = 0; pixels != NULL && i < n; i++)
+        pixels[i] = (float)(2 * ct_rng_uniform(&rng) - 1);
+    return pixels;
+}
+
 /* Sequences of an encoder, `batch` at a time, for BATCH_SECONDS. */
 static enum ct_status run_batches(struct ct_engine *engine, int batch, struct test *test,
                                   struct ct_error *err)
 {
-    const int n = test->point.size;
+    const bool is_image = test->point.kind == CT_BENCH_IMAGE;
+    const int n = test->point.size, n_units = is_image ? 1 : n;
     struct ct_slice *slices = calloc((size_t)batch, sizeof *slices);
-    int32_t *tokens = make_tokens(engine, n, err);
-    enum ct_status status = tokens != NULL ? CT_OK : CT_MEMORY;
+    int32_t *tokens = is_image ? NULL : make_tokens(engine, n, err);
+    float *pixels = is_image ? make_pixels(engine, err) : NULL;
+    enum ct_status status = tokens != NULL || pixels != NULL ? CT_OK : CT_MEMORY;
     if (slices == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for %d sequences", batch);
     int64_t n_done = 0;
@@ -104,7 +123,8 @@ static enum ct_status run_batches(struct ct_engine *engine, int batch, struct te
     const uint64_t start_ns = ct_clock_ns();
     while (status == CT_OK && seconds < BATCH_SECONDS) {
         for (int i = 0; i < batch && status == CT_OK; i++) {
-            slices[i] = (struct ct_slice){.tokens = tokens, .n_tokens = n, .n_logits = 1};
+            slices[i] =
+                (struct ct_slice){.tokens = tokens, .pixels = pixels, .n_tokens = n, .n_logits = 1};
             status = ct_session_open(engine, n, &slices[i].session);
             if (status != CT_OK)
                 ct_error_set(err, status, "%d sequences of %d tokens: %s", batch, n,
@@ -121,12 +141,13 @@ static enum ct_status run_batches(struct ct_engine *engine, int batch, struct te
     }
     if (status == CT_OK) {
         const struct ct_cost *cost = &slices[0].cost;
-        test->rates[test->n_rates++] = (double)(n_done * n) / seconds;
-        test->point.bytes = (double)cost->bytes_dram / n;
-        test->point.ops = 2 * (double)(cost->macs_i8 + cost->macs_f32) / n;
+        test->rates[test->n_rates++] = (double)(n_done * n_units) / seconds;
+        test->point.bytes = (double)cost->bytes_dram / n_units;
+        test->point.ops = 2 * (double)(cost->macs_i8 + cost->macs_f32) / n_units;
     }
     free(slices);
     free(tokens);
+    free(pixels);
     return status;
 }
 
@@ -164,14 +185,35 @@ static int longest(const struct test *tests, int n)
     return tok;
 }
 
-/* An encoder generates nothing, and nothing comes before a sequence. */
-static int keep_whole(struct test *tests, int n)
+/* An encoder generates nothing, and nothing comes before a sequence; an image has image_tok tokens and
+ * is a test of its own. */
+static int keep_whole(struct test *tests, int n, int image_tok)
 {
     int n_kept = 0;
     for (int i = 0; i < n; i++)
         if (tests[i].point.kind == CT_BENCH_PROMPT && tests[i].point.depth == 0)
             tests[n_kept++] = tests[i];
+    if (image_tok > 0 && n_kept > 0) {
+        tests[0].point.kind = CT_BENCH_IMAGE;
+        tests[0].point.size = image_tok;
+        return 1;
+    }
     return n_kept;
+}
+
+/* What the model's files say of it, before it is opened for steps of a size. */
+static enum ct_status read_shape(const char *model, bool *is_encoder, int *image_tok,
+                                 struct ct_error *err)
+{
+    struct ct_model_file *file;
+    enum ct_status status = ct_model_file_open(model, ct_family_gguf_names(), &file, err);
+    if (status != CT_OK)
+        return status;
+    const struct ct_hparams *hparams = ct_model_file_hparams(file);
+    *is_encoder = hparams->is_encoder;
+    *image_tok = hparams->vision.n_channels > 0 ? hparams->context_tok : 0;
+    ct_model_file_close(file);
+    return CT_OK;
 }
 
 static enum ct_status run_tests(struct ct_bench *bench, struct ct_engine *engine,
@@ -208,7 +250,13 @@ enum ct_status ct_bench_model(struct ct_bench *bench, const char *model, struct 
         status = ct_error_set(err, CT_MEMORY, "no memory for %d tests", max_tests);
         goto out;
     }
-    int n_tests = list_tests(bench, n_threads, tests, rates);
+    bool is_encoder = false;
+    int image_tok = 0, n_tests = list_tests(bench, n_threads, tests, rates);
+    status = read_shape(model, &is_encoder, &image_tok, err);
+    if (status != CT_OK)
+        goto out;
+    if (is_encoder)
+        n_tests = keep_whole(tests, n_tests, image_tok);
     const struct ct_engine_options options = {
         .n_threads = n_threads,
         .context_tok = longest(tests, n_tests),
@@ -220,9 +268,7 @@ enum ct_status ct_bench_model(struct ct_bench *bench, const char *model, struct 
     status = ct_engine_open(model, &options, &engine, err);
     if (status != CT_OK)
         goto out;
-    if (ct_engine_info(engine)->is_encoder)
-        n_tests = keep_whole(tests, n_tests);
-    if (bench->batch > 1 && !ct_engine_info(engine)->is_encoder)
+    if (bench->batch > 1 && !is_encoder)
         status = ct_error_set(err, CT_INVALID, "--batch: %lld sequences at once are for encoders",
                               (long long)bench->batch);
     else if (ct_engine_info(engine)->context_tok < longest(tests, n_tests))

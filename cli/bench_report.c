@@ -10,6 +10,10 @@ void ct_bench_name(const struct ct_bench_point *point, char name[CT_BENCH_NAME])
                  point->kind == CT_BENCH_LINEAR ? "linear_i8" : "attention");
         return;
     }
+    if (point->kind == CT_BENCH_IMAGE) {
+        snprintf(name, CT_BENCH_NAME, "image");
+        return;
+    }
     const char *phase = point->kind == CT_BENCH_PROMPT ? "pp" : "tg";
     if (point->depth > 0)
         snprintf(name, CT_BENCH_NAME, "%s%d@%d", phase, point->size, point->depth);
@@ -21,10 +25,12 @@ void ct_bench_name(const struct ct_bench_point *point, char name[CT_BENCH_NAME])
 
 static void print_head(const struct ct_bench_point *point)
 {
+    const bool is_image = point->kind == CT_BENCH_IMAGE;
     if (ct_bench_is_kernel(point))
         printf("\n%-10s %-7s %5s %6s", "kernel", "set", "bits", "size");
     else
-        printf("\n%-12s %9s %9s %9s %9s", "test", "tokens/s", "min", "max", "MB/token");
+        printf("\n%-12s %9s %9s %9s %9s", "test", is_image ? "images/s" : "tokens/s", "min", "max",
+               is_image ? "MB/image" : "MB/token");
     printf(" %8s %8s %7s %9s %7s\n", "threads", "GB/s", "limit", "GOPS", "limit");
 }
 
@@ -86,6 +92,7 @@ enum ct_status ct_bench_add(struct ct_bench *bench, const struct ct_bench_point 
 static void print_json_point(const struct ct_bench *bench, const struct ct_bench_point *point)
 {
     const struct ct_roof *roof = ct_roofs_best(bench->roofs, point->n_threads);
+    const char *unit = point->kind == CT_BENCH_IMAGE ? "image" : "token";
     char name[CT_BENCH_NAME];
     ct_bench_name(point, name);
     if (point->kind == CT_BENCH_LINEAR)
@@ -95,9 +102,10 @@ static void print_json_point(const struct ct_bench *bench, const struct ct_bench
         printf("{\"kernel\": \"%s\", \"set\": \"%s\", \"keys\": %d", name, ct_isa_name(point->isa),
                point->size);
     else
-        printf("{\"test\": \"%s\", \"tokens_per_s\": {\"median\": %.2f, \"min\": %.2f, \"max\": "
-               "%.2f}, \"bytes_per_token\": %.0f, \"ops_per_token\": %.0f",
-               name, point->rate, point->low, point->high, point->bytes, point->ops);
+        printf("{\"test\": \"%s\", \"%ss_per_s\": {\"median\": %.2f, \"min\": %.2f, \"max\": "
+               "%.2f}, \"bytes_per_%s\": %.0f, \"ops_per_%s\": %.0f",
+               name, unit, point->rate, point->low, point->high, unit, point->bytes, unit,
+               point->ops);
     printf(", \"threads\": %d, \"gb_per_s\": %.3f, \"limit_gb_per_s\": %.3f, \"gops\": %.3f, "
            "\"limit_gops\": %.3f}",
            point->n_threads, point->rate * point->bytes * 1e-9, roof->gb_per_s,

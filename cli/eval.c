@@ -239,8 +239,8 @@ static enum ct_status open_engine(struct eval *eval, int which, const char *path
 static enum ct_status run_images(const struct eval *eval, struct ct_error *err)
 {
     struct ct_image_score score;
-    enum ct_status status = ct_score_images(eval->engines[MODEL], eval->images, eval->n_images,
-                                            false, &score, err);
+    enum ct_status status =
+        ct_score_images(eval->engines[MODEL], eval->images, eval->n_images, false, &score, err);
     if (status == CT_OK)
         printf(eval->is_json ? "{\"top1\": %.6f, \"top5\": %.6f, \"images\": %lld}\n"
                              : "top-1 %.4f, top-5 %.4f of %lld images\n",

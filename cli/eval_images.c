@@ -150,8 +150,9 @@ static enum ct_status list_entries(const struct ct_engine *engine, struct images
             continue;
         const int class = is_file || !is_ordered ? find_class(engine, name, is_file) : place++;
         if (class < 0)
-            return ct_error_set(err, CT_INVALID, "%s/%s: its class is none of the model's %d labels",
-                                dir, name, ct_engine_info(engine)->n_labels);
+            return ct_error_set(err, CT_INVALID,
+                                "%s/%s: its class is none of the model's %d labels", dir, name,
+                                ct_engine_info(engine)->n_labels);
         if (is_file) {
             status = add_image(images, dir, name, class, err);
         } else {
@@ -203,8 +204,8 @@ static enum ct_status read_image(const struct ct_engine *engine, const char *pat
 }
 
 /* One step of n images. */
-static enum ct_status score_batch(struct ct_engine *engine, const struct image *const *images, int n,
-                                  struct ct_slice *slices, float *planes, size_t n_planes,
+static enum ct_status score_batch(struct ct_engine *engine, const struct image *const *images,
+                                  int n, struct ct_slice *slices, float *planes, size_t n_planes,
                                   struct ct_image_score *score, struct ct_error *err)
 {
     const struct ct_engine_info *info = ct_engine_info(engine);

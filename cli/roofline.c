@@ -150,9 +150,11 @@ static struct series series_of(const struct ct_bench_point *point)
 {
     static const char *const names[] = {[CT_BENCH_PROMPT] = "model, prompt",
                                         [CT_BENCH_GENERATION] = "model, generation",
+                                        [CT_BENCH_IMAGE] = "model, images",
                                         [CT_BENCH_ATTENTION] = "attention"};
     static const char *const colours[] = {[CT_BENCH_PROMPT] = "#000",
                                           [CT_BENCH_GENERATION] = "#b00020",
+                                          [CT_BENCH_IMAGE] = "#000",
                                           [CT_BENCH_ATTENTION] = "#8c564b"};
     struct series series = {.kind = point->kind, .bits = point->bits};
     if (point->kind == CT_BENCH_LINEAR) {

@@ -27,15 +27,15 @@ enum ct_activations { CT_ACTIVATIONS_INT8, CT_ACTIVATIONS_FLOAT };
 enum ct_kv_type { CT_KV_F16, CT_KV_INT8 };
 
 struct ct_engine_options {
-    struct ct_pool *pool;  /* the caller's threads, which other engines may share: their steps take
+    struct ct_pool *pool; /* the caller's threads, which other engines may share: their steps take
                                         turns. NULL: n_threads of its own */
-    int n_threads;         /* 0: the processors this process may use */
-    int context_tok;       /* 0: the model's own, at most */
-    int64_t memory_bytes;  /* ceiling for KV pages; 0: enough for max_sessions full contexts or
+    int n_threads;        /* 0: the processors this process may use */
+    int context_tok;      /* 0: the model's own, at most; an image's tokens are never fewer */
+    int64_t memory_bytes; /* ceiling for KV pages; 0: enough for max_sessions full contexts or
                                         half of the machine's memory, whichever is less */
-    int max_sessions;      /* 0: 64 */
-    int max_step_tok;      /* tokens in one step, all sessions together; 0: 512 */
-    int max_step_logits;   /* rows of logits in one step; 0: max_sessions */
+    int max_sessions;     /* 0: 64 */
+    int max_step_tok;    /* tokens in one step, all sessions together; 0: 512; at least one image */
+    int max_step_logits; /* rows of logits in one step; 0: max_sessions */
     bool has_prefix_cache; /* keep what sessions leave, for ct_session_reuse */
     enum ct_activations activations;
     enum ct_kv_type kv; /* how keys and values are kept */
@@ -65,7 +65,7 @@ struct ct_engine_info {
     struct ct_image_shape {
         int n_channels, height, width;
     } image;
-    bool is_encoder;           /* each sequence goes through one step whole, and gives one row */
+    bool is_encoder; /* each sequence goes through one step whole, and gives one row */
     enum ct_task task;
     int n_outputs;       /* floats in a row of logits: n_vocab, an encoder's vector, or n_labels */
     int n_labels;        /* of a classifier, else 0 */

@@ -9,7 +9,8 @@
  *   or its labels: out Wc + bc, with DeiT's teacher the mean of two heads, one for each token
  *
  * l1 and l2 are dinov2's. A model with norms after attention and MLP (norm_first false) has
- * h = norm(h + ...) in both places and none at the end. Of the last layer only attention's keys and
+ * h = norm(h + ...) in both places and none at the end; others may lack the last one too
+ * (use_final_layernorm false). Of the last layer only attention's keys and
  * values are wanted for all tokens: what follows is done for those rows alone that the answer comes
  * from. */
 #include "engine/backend/backend.h"
@@ -21,10 +22,10 @@
 
 /* Where the families' names differ. */
 struct names {
-    const char *head;                 /* in front of all names of a model that has a head */
-    const char *norms[2];             /* before attention, before the MLP */
-    const char *up, *down;            /* of the MLP */
-    const char *scales[2];            /* LayerScale; NULL: none */
+    const char *head;                  /* in front of all names of a model that has a head */
+    const char *norms[2];              /* before attention, before the MLP */
+    const char *up, *down;             /* of the MLP */
+    const char *scales[2];             /* LayerScale; NULL: none */
     const char *gated_up, *gated_down; /* of a gated MLP */
 };
 
@@ -97,17 +98,15 @@ static void embed(const struct vit *v, const struct stream *s)
     const int patches = value(v, s, width);
     ct_graph_node(v->g, (struct ct_node){.op = CT_OP_PATCH, .in = -1, .out = patches});
     linear(v, patches, s->h, E, width, prefix, projection, 1, true, false);
-    struct ct_node first = {
-        .op = CT_OP_PREFIX, .in = s->h, .out = s->h, .n_weights = p->n_prefix};
+    struct ct_node first = {.op = CT_OP_PREFIX, .in = s->h, .out = s->h, .n_weights = p->n_prefix};
     for (int i = 0; i < p->n_prefix; i++)
         first.weights[i] = slot(v, 0, E, prefix, tokens[i]);
     ct_graph_node(v->g, first);
     const int place = slot(v, v->p->context_tok, E, prefix, "position_embeddings");
     v->g->slots[place].is_grid = true;
     ct_graph_node(
-        v->g,
-        (struct ct_node){
-            .op = CT_OP_PLACE, .in = s->h, .out = s->h, .weights = {place}, .n_weights = 1});
+        v->g, (struct ct_node){
+                  .op = CT_OP_PLACE, .in = s->h, .out = s->h, .weights = {place}, .n_weights = 1});
 }
 
 /* ---- a layer ---- */
@@ -132,11 +131,10 @@ static void join(const struct vit *v, const struct stream *s, int in, int64_t k,
     linear(v, in, out, E, k, prefix, &name, 1, true, !has_scale);
     if (has_scale) {
         const int scale = slot(v, 0, E, prefix, v->names->scales[half]);
-        ct_graph_node(v->g, (struct ct_node){.op = CT_OP_ADDSCALED,
-                                             .in = out,
-                                             .out = s->h,
-                                             .weights = {scale},
-                                             .n_weights = 1});
+        ct_graph_node(
+            v->g,
+            (struct ct_node){
+                .op = CT_OP_ADDSCALED, .in = out, .out = s->h, .weights = {scale}, .n_weights = 1});
     }
     if (v->p->vision.is_post_norm)
         norm(v, s->h, s->h, prefix, v->names->norms[half]);
@@ -183,8 +181,7 @@ static void finish_layer(const struct vit *v, const struct stream *s, int attend
 static int pick(const struct vit *v, int in, int row)
 {
     const int out = ct_graph_value(v->g, v->p->d_model, CT_ROWS_LOGITS);
-    ct_graph_node(v->g,
-                  (struct ct_node){.op = CT_OP_SELECT, .in = in, .out = out, .row = row});
+    ct_graph_node(v->g, (struct ct_node){.op = CT_OP_SELECT, .in = in, .out = out, .row = row});
     return out;
 }
 
@@ -194,7 +191,7 @@ static int finish_row(const struct vit *v, const struct stream *all, int attende
 {
     const struct stream s = {pick(v, all->h, row), CT_ROWS_LOGITS};
     finish_layer(v, &s, pick(v, attended, row), prefix);
-    if (!v->p->vision.is_post_norm)
+    if (v->p->vision.has_final_norm)
         norm(v, s.h, s.h, "", "layernorm");
     return s.h;
 }
@@ -227,7 +224,7 @@ static void answer(const struct vit *v, const struct stream *s, int attended, co
         int out;
         if (v->p->pooling.mode == CT_POOLING_MEAN) {
             finish_layer(v, s, attended, prefix);
-            if (!v->p->vision.is_post_norm)
+            if (v->p->vision.has_final_norm)
                 norm(v, s->h, s->h, "", "layernorm");
             out = ct_graph_value(v->g, v->p->d_model, CT_ROWS_LOGITS);
             ct_graph_node(v->g, (struct ct_node){.op = CT_OP_MEAN, .in = s->h, .out = out});
@@ -246,8 +243,8 @@ static void answer(const struct vit *v, const struct stream *s, int attended, co
     }
     classify(v, first, "cls_classifier", labels, false);
     classify(v, finish_row(v, s, attended, 1, prefix), "distillation_classifier", labels, true);
-    ct_graph_node(v->g, (struct ct_node){
-                            .op = CT_OP_SCALE, .in = labels, .out = labels, .factor = 0.5f});
+    ct_graph_node(v->g,
+                  (struct ct_node){.op = CT_OP_SCALE, .in = labels, .out = labels, .factor = 0.5f});
 }
 
 /* ---- all of it ---- */

@@ -27,10 +27,10 @@ enum { CT_PAGE_TOK = 64, CT_ENCODER_TOK = 16384 };
 /* The rows of one step. */
 struct ct_batch {
     int n_rows;
-    const int32_t *tokens;    /* [n_rows] */
+    const int32_t *tokens;      /* [n_rows] */
     const float *const *pixels; /* [n_rows] -> the sequence's image, [C, height, width]; or NULL */
-    const int32_t *positions; /* [n_rows]: place in the row's session */
-    const int32_t *lengths;   /* [n_rows]: rows of the session after the step */
+    const int32_t *positions;   /* [n_rows]: place in the row's session */
+    const int32_t *lengths;     /* [n_rows]: rows of the session after the step */
     /* [n_rows] -> the session's pages; page p holds its positions [p * CT_PAGE_TOK, ...). */
     uint16_t *const *const *pages;
     int n_logits;

@@ -48,10 +48,11 @@ struct ct_hparams {
         int stored_height, stored_width; /* of the images that its table of places is for */
         int n_prefix;                    /* tokens in front of the patches: class, distillation */
         int n_head_hidden; /* classifier_hidden_size: units between the vector and the labels, or 0 */
-        bool has_teacher;  /* DeiTForImageClassificationWithTeacher: a head for each of two tokens */
+        bool has_teacher; /* DeiTForImageClassificationWithTeacher: a head for each of two tokens */
         bool has_qkv_bias;
-        bool is_post_norm; /* norm_first false: norms come after attention and MLP */
-        bool is_gated;     /* use_swiglu_ffn */
+        bool is_post_norm;   /* norm_first false: norms come after attention and MLP */
+        bool has_final_norm; /* use_final_layernorm; not of a model with is_post_norm */
+        bool is_gated;       /* use_swiglu_ffn */
     } vision;
     struct ct_image_options image; /* how an image becomes its input */
     enum ct_task task;

@@ -99,7 +99,7 @@ enum ct_status ct_vision_config_read(const json_t *config, struct ct_hparams *h,
 {
     const struct defaults *type = find_type(h->family);
     struct ct_vision *v = &h->vision;
-    bool is_norm_first = true;
+    bool is_norm_first = true, has_final_norm = true;
     *v = (struct ct_vision){.n_channels = 3,
                             .patch_size = type->patch_size,
                             .n_prefix = type->n_prefix,
@@ -119,6 +119,8 @@ enum ct_status ct_vision_config_read(const json_t *config, struct ct_hparams *h,
     if (status == CT_OK)
         status = ct_config_bool(config, "norm_first", &is_norm_first, err);
     if (status == CT_OK)
+        status = ct_config_bool(config, "use_final_layernorm", &has_final_norm, err);
+    if (status == CT_OK)
         status = strcmp(h->family, "dinov2") == 0
                      ? read_mlp(config, h, err)
                      : ct_config_int(config, "intermediate_size", false, &h->d_ff, err);
@@ -127,6 +129,7 @@ enum ct_status ct_vision_config_read(const json_t *config, struct ct_hparams *h,
     if (status != CT_OK)
         return status;
     v->is_post_norm = !is_norm_first;
+    v->has_final_norm = is_norm_first && has_final_norm;
     v->stored_height = v->height;
     v->stored_width = v->width;
     h->context_tok = n_tokens(v);

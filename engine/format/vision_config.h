@@ -19,8 +19,7 @@ CT_MUST_CHECK enum ct_status ct_vision_config_read(const json_t *config, struct 
 /* Fills hparams->image from preprocessor_config.json in dir (without it: transformers' defaults for the
  * type, at image_size), and what follows from it: height, width and context_tok. CT_FORMAT and
  * CT_UNSUPPORTED name the file and the field, also where images would come out in various sizes. */
-CT_MUST_CHECK enum ct_status ct_vision_read_preprocessor(const char *dir,
-                                                         struct ct_hparams *hparams,
-                                                         struct ct_error *err);
+CT_MUST_CHECK enum ct_status
+ct_vision_read_preprocessor(const char *dir, struct ct_hparams *hparams, struct ct_error *err);
 
 #endif

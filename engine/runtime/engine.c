@@ -18,7 +18,9 @@ static void fill_info(struct ct_engine *engine, const struct ct_engine_options *
 {
     struct ct_engine_info *info = &engine->info;
     const struct ct_hparams *hparams = ct_model_file_hparams(engine->file);
-    const bool is_shorter = options->context_tok > 0 && options->context_tok < hparams->context_tok;
+    const bool is_vision = hparams->vision.n_channels > 0;
+    const bool is_shorter =
+        !is_vision && options->context_tok > 0 && options->context_tok < hparams->context_tok;
     info->name = engine->name;
     info->family = hparams->family;
     info->n_vocab = hparams->n_vocab;
@@ -27,15 +29,13 @@ static void fill_info(struct ct_engine *engine, const struct ct_engine_options *
     info->max_sessions = options->max_sessions > 0 ? options->max_sessions : DEFAULT_SESSIONS;
     info->max_step_tok = options->max_step_tok > 0 ? options->max_step_tok : DEFAULT_STEP_TOK;
     info->is_encoder = hparams->is_encoder;
-    if (hparams->vision.n_channels > 0) {
-        info->image.n_channels = hparams->vision.n_channels;
-        info->image.height = hparams->vision.height;
-        info->image.width = hparams->vision.width;
-    }
+    info->image = (struct ct_image_shape){hparams->vision.n_channels, hparams->vision.height,
+                                          hparams->vision.width};
     info->task = hparams->task;
     info->n_labels = hparams->n_labels;
     info->is_multi_label = hparams->is_multi_label;
-    if (info->is_encoder && options->max_step_tok == 0 && info->context_tok > info->max_step_tok)
+    if (info->is_encoder && (options->max_step_tok == 0 || is_vision) &&
+        info->context_tok > info->max_step_tok)
         info->max_step_tok = info->context_tok;
     if (info->is_encoder && info->context_tok > info->max_step_tok) /* a step takes it whole */
         info->context_tok = info->max_step_tok;

@@ -4,13 +4,16 @@ wrong options. CENTROID is the binary."""
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import tempfile
 import unittest
 import xml.etree.ElementTree
+import zlib
 
 CENTROID = os.environ["CENTROID"]
 FIXTURE = pathlib.Path(__file__).parent.parent / "support" / "fixture"
+VISION = pathlib.Path(__file__).parent.parent / "support" / "vision" / "vit"
 
 
 def centroid(*arguments, text=""):
@@ -54,7 +57,10 @@ class Help(unittest.TestCase):
             (["run", FIXTURE, "--temperature", "hot"], "--temperature: 'hot' is not a number"),
             (["run", FIXTURE, "more"], "unexpected argument 'more'"),
             (["eval", "perplexity", FIXTURE], "--text is missing"),
-            (["eval", "beauty", FIXTURE, "--text", "x"], "the measure is 'perplexity', 'divergence' or 'sts'"),
+            (["eval", "beauty", FIXTURE, "--text", "x"], 
+             "the measure is 'perplexity', 'divergence', 'sts' or 'images'"),
+            (["eval", "images", FIXTURE], "--images is missing"),
+            (["eval", "sts", FIXTURE, "--text", "x", "--limit", "3"], "--images and --limit are for 'images'"),
             (["eval", "perplexity", FIXTURE, "--text", "x", "--reference", FIXTURE],
              "--reference is for 'divergence'"),
             (["bench", FIXTURE, "--threads", "1,x"], "--threads: '1,x' is not a list"),
@@ -73,6 +79,70 @@ class Help(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertEqual(len(result.stderr.splitlines()), 1)
         self.assertIn("/nowhere/model", result.stderr)
+
+
+def png(red, green, blue):
+    """A PNG of one pixel."""
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+    head = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    pixel = zlib.compress(bytes([0, red, green, blue]))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixel) + chunk(b"IEND", b"")
+
+
+class Images(unittest.TestCase):
+    LABELS = ("cat", "dog", "ship", "truck", "lily of the valley")
+
+    def score(self, folder, *options):
+        result = centroid("eval", "images", VISION, "--images", folder, "--json", *options)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def test_one_image_is_right_under_one_class(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            for label in self.LABELS:
+                (root / label.replace(" ", "_").upper()).mkdir()
+                (root / label.replace(" ", "_").upper() / "a.png").write_bytes(png(200, 30, 90))
+            (root / "notes.txt").write_text("no image")
+            self.assertEqual(self.score(root), {"top1": 0.2, "top5": 1.0, "images": 5})
+            self.assertEqual(self.score(root, "--limit", 2)["images"], 2)
+
+    def test_classes_by_file_names_and_by_order(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            for i, label in enumerate(self.LABELS):
+                (root / f"n0123456{i}_{label.replace(' ', '-')}_7.PNG").write_bytes(png(200, 30, 90))
+            self.assertEqual(self.score(root), {"top1": 0.2, "top5": 1.0, "images": 5})
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            for i in range(5):
+                (root / f"n0123456{i}").mkdir()
+                (root / f"n0123456{i}" / "a.png").write_bytes(png(200, 30, 90))
+            self.assertEqual(self.score(root), {"top1": 0.2, "top5": 1.0, "images": 5})
+
+    def test_what_is_wrong_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            def fails(message, model=VISION):
+                result = centroid("eval", "images", model, "--images", root)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(message, result.stderr)
+            fails("no JPEG or PNG files")
+            (root / "cat").mkdir()
+            (root / "cat" / "a.png").write_bytes(png(1, 2, 3)[:30])
+            fails("cat/a.png: ")
+            (root / "cattle").mkdir()
+            fails("cattle: its class is none of the model's 5 labels")
+            fails("is no image classifier", FIXTURE)
+
+    def test_bench_tells_images_a_second(self):
+        result = centroid("bench", VISION, "--batch", "2", "--repeat", "1", "--threads", "1",
+                          "--json")
+        [row] = json.loads(result.stdout)
+        self.assertEqual(row["test"], "image")
+        self.assertGreater(row["images_per_s"]["median"], 0)
 
 
 class Run(unittest.TestCase):

@@ -91,7 +91,8 @@ static void embed(struct ct_cpu_walk *walk, const struct ct_node *node)
 static void cut_patch(const struct ct_patches *p, const float *pixels, int patch, float *out)
 {
     const int columns = ct_patch_columns(p);
-    const float *corner = pixels + ((int64_t)(patch / columns) * p->width + patch % columns) * p->size;
+    const float *corner =
+        pixels + ((int64_t)(patch / columns) * p->width + patch % columns) * p->size;
     for (int c = 0; c < p->n_channels; c++, corner += (int64_t)p->height * p->width)
         for (int y = 0; y < p->size; y++, out += p->size)
             memcpy(out, corner + (int64_t)y * p->width, (size_t)p->size * sizeof *out);
