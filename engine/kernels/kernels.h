@@ -95,8 +95,8 @@ struct ct_dense {
  *
  * or both in int8, each followed by its keys' or values' scales, f16 [CT_KV_PAGE].
  *
- * out[h, d] = sum_s softmax_s(scale * q[h] . k[s]) * v[s, d], s in [0, n_keys). The sum of all weights is
- * sum[h] * exp(peak[h]), with which results over other keys can be brought together.
+ * out[h, d] = sum_s softmax_s(scale * q[h] . k[s] + bias[s - h]) * v[s, d], s in [0, n_keys). The sum of
+ * all weights is sum[h] * exp(peak[h]), with which results over other keys can be brought together.
  */
 enum { CT_KV_PAGE = 64, CT_MAX_REP = 16 };
 struct ct_attention {
@@ -108,6 +108,7 @@ struct ct_attention {
     const void *const *k_pages;   /* [ceil(n_keys / CT_KV_PAGE)] -> this KV head's k page */
     const void *const *v_pages;
     float scale;
+    const float *bias;            /* NULL, or for rows that follow each other: [-n_rep + 1, n_keys) */
     float *out;                   /* [n_rep, D] */
     float *peak, *sum;            /* [n_rep] */
     const void *ahead;            /* NULL, or the k page that will be read next: fetched meanwhile */

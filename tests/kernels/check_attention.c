@@ -50,12 +50,13 @@ static double element(const struct ct_attention *a, const void *page, bool is_k,
 
 /* One head's exact output [D] and the logarithm of its weights' sum; and the bound of kernels.def for
  * values of size v_max. */
-static double exact_head(const struct ct_attention *a, const float *q, double *out,
-                         double *log_weight, double *v_max)
+static double exact_head(const struct ct_attention *a, int head, double *out, double *log_weight,
+                         double *v_max)
 {
     double score[MAX_PAGES * CT_KV_PAGE], peak = -INFINITY, sum = 0, score_max = 0;
     *v_max = 0;
     const int D = a->head_dim;
+    const float *q = a->q + head * D;
     for (int64_t s = 0; s < a->n_keys; s++) {
         double dot = 0, size = 0;
         for (int d = 0; d < D; d++) {
@@ -64,9 +65,10 @@ static double exact_head(const struct ct_attention *a, const float *q, double *o
             dot += product;
             size += fabs(product);
         }
-        score[s] = dot * a->scale;
+        const double bias = a->bias != NULL ? (double)a->bias[s - head] : 0;
+        score[s] = dot * a->scale + bias;
         peak = fmax(peak, score[s]);
-        score_max = fmax(score_max, size * fabs(a->scale));
+        score_max = fmax(score_max, size * fabs(a->scale) + fabs(bias));
     }
     memset(out, 0, (size_t)D * sizeof *out);
     for (int64_t s = 0; s < a->n_keys; s++) {
@@ -85,10 +87,10 @@ static double exact_head(const struct ct_attention *a, const float *q, double *o
 }
 
 static void try_attention(struct check *c, bool is_i8, int D, int n_rep, int64_t n_keys,
-                          float scale)
+                          float scale, bool has_bias)
 {
-    CHECK_CASE(c, "attention, %s, D %d, n_rep %d, n_keys %lld, scale %g", is_i8 ? "int8" : "f16", D,
-               n_rep, (long long)n_keys, (double)scale);
+    CHECK_CASE(c, "attention, %s, D %d, n_rep %d, n_keys %lld, scale %g, bias %d",
+               is_i8 ? "int8" : "f16", D, n_rep, (long long)n_keys, (double)scale, has_bias);
     const void *k_pages[MAX_PAGES], *v_pages[MAX_PAGES];
     for (int p = 0; p * CT_KV_PAGE < n_keys; p++) {
         k_pages[p] = make_page(c, D, is_i8, true, n_keys - p * CT_KV_PAGE);
@@ -103,13 +105,15 @@ static void try_attention(struct check *c, bool is_i8, int D, int n_rep, int64_t
                              .k_pages = k_pages,
                              .v_pages = v_pages,
                              .scale = scale,
+                             .bias =
+                                 has_bias ? check_floats(c, n_rep - 1 + n_keys) + n_rep - 1 : NULL,
                              .out = guard_take(n_bytes),
                              .peak = guard_take((size_t)n_rep * sizeof(float)),
                              .sum = guard_take((size_t)n_rep * sizeof(float))};
     c->kernels->attention(&a);
     for (int h = 0; h < n_rep; h++) {
         double exact[1024], log_weight, v_max;
-        double bound = exact_head(&a, a.q + h * D, exact, &log_weight, &v_max);
+        double bound = exact_head(&a, h, exact, &log_weight, &v_max);
         for (int d = 0; d < D; d++)
             check_near(c, h * D + d, a.out[h * D + d], exact[d], bound * v_max);
         check_near(c, h, a.peak[h] + log(a.sum[h]), log_weight, bound);
@@ -120,6 +124,7 @@ static void try_attention(struct check *c, bool is_i8, int D, int n_rep, int64_t
     for (int h = 0; h < n_rep; h++) {
         alone.q = a.q + h * D;
         alone.out = out + h * D;
+        alone.bias = has_bias ? a.bias - h : NULL;
         c->kernels->attention(&alone);
     }
     check_same(c, out, a.out, n_bytes);
@@ -136,9 +141,9 @@ void check_attention(struct check *c)
         for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
             for (size_t s = 0; s < sizeof keys / sizeof *keys; s++)
                 try_attention(c, is_i8, dims[d], (int)check_int(c, 1, 5), keys[s],
-                              CHECK_PICK(c, scales));
+                              CHECK_PICK(c, scales), check_int(c, 0, 1) == 1);
         for (int n_rep = 1; n_rep <= CT_MAX_REP; n_rep++)
-            try_attention(c, is_i8, 64, n_rep, 100, 0.125f);
-        try_attention(c, is_i8, 1024, 2, 70, 0.03f);
+            try_attention(c, is_i8, 64, n_rep, 100, 0.125f, n_rep % 2 == 0);
+        try_attention(c, is_i8, 1024, 2, 70, 0.03f, true);
     }
 }

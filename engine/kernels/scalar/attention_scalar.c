@@ -29,6 +29,8 @@ static void attend_head(const struct ct_attention *a, int head)
         for (int d = 0; d < D; d++)
             score += (double)q[d] * element(a, k, d * CT_KV_PAGE + place, place);
         score *= a->scale;
+        if (a->bias != NULL)
+            score += a->bias[s - head];
         double top = fmax(peak, score);
         double keep = exp(peak - top), weight = exp(score - top);
         sum = sum * keep + weight;
