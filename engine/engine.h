@@ -108,6 +108,15 @@ enum { CT_AROUND_TOK = 16 };
 CT_MUST_CHECK enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *text,
                                                 size_t n_bytes, bool has_special, int32_t *ids,
                                                 size_t capacity, size_t *n_ids);
+/* Two texts as one sequence, as a cross-encoder or another classifier of pairs reads them. types
+ * [capacity] gets each token's type, for ct_slice: 0 first text, 1 second. Ids: at most
+ * 3 * (n_first_bytes + n_second_bytes) + CT_AROUND_TOK; else as above with has_special.
+ * CT_UNSUPPORTED: the model's tokenizer, of byte-level BPE, makes no pairs. */
+CT_MUST_CHECK enum ct_status ct_engine_tokenize_pair(const struct ct_engine *engine,
+                                                     const char *first, size_t n_first_bytes,
+                                                     const char *second, size_t n_second_bytes,
+                                                     int32_t *ids, int32_t *types, size_t capacity,
+                                                     size_t *n_ids);
 /* See ct_bpe_token_bytes. */
 const char *ct_engine_token_bytes(const struct ct_engine *engine, int id, size_t *n_bytes);
 bool ct_engine_is_eos(const struct ct_engine *engine, int id);
@@ -160,6 +169,8 @@ struct ct_page_counts ct_engine_count_pages(const struct ct_engine *engine);
 struct ct_slice {
     struct ct_session *session;
     const int32_t *tokens; /* [n_tokens], each within the vocabulary; a vision model has none */
+    const int32_t *types;  /* [n_tokens], see ct_engine_tokenize_pair; NULL: all 0. A model that does
+                            * not tell them apart takes no notice */
     const float *pixels;   /* of a vision model: planes as ct_engine_read_image makes them */
     int n_tokens;          /* >= 1; the session's tokens stay within what it was opened for */
     int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more; of an

@@ -5,13 +5,9 @@
 #include <string.h>
 
 const struct ct_family *const ct_families[] = {
-    &ct_family_bert,
-    &ct_family_deit,
-    &ct_family_dinov2,
-    &ct_family_llama,
-    &ct_family_qwen2,
-    &ct_family_vit,
-    NULL,
+    &ct_family_bert,       &ct_family_deit,  &ct_family_dinov2,
+    &ct_family_distilbert, &ct_family_llama, &ct_family_mpnet,
+    &ct_family_qwen2,      &ct_family_vit,   NULL,
 };
 
 enum { N_FAMILIES = sizeof ct_families / sizeof ct_families[0] - 1 };

@@ -78,7 +78,14 @@ SYSTEM = {
 
 # Names that a tool or a format prescribes, and folders of data, may repeat.
 COMMON_NAMES = {"CMakeLists.txt", "README.md", "__init__.py"}
-DATA_FOLDERS = ("tests/fuzz/corpus", "tests/golden", "tests/support/fixture", "tests/support/bert", "tests/support/vision")
+DATA_FOLDERS = (
+    "tests/fuzz/corpus",
+    "tests/golden",
+    "tests/support/fixture",
+    "tests/support/bert",
+    "tests/support/encoders",
+    "tests/support/vision",
+)
 SKIPPED = {"build", "__pycache__"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

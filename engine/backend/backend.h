@@ -28,6 +28,7 @@ enum { CT_PAGE_TOK = 64, CT_ENCODER_TOK = 16384 };
 struct ct_batch {
     int n_rows;
     const int32_t *tokens;      /* [n_rows] */
+    const int32_t *types;       /* [n_rows]: token types; NULL: all 0 */
     const float *const *pixels; /* [n_rows] -> the sequence's image, [C, height, width]; or NULL */
     const int32_t *positions;   /* [n_rows]: place in the row's session */
     const int32_t *lengths;     /* [n_rows]: rows of the session after the step */

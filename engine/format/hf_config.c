@@ -4,6 +4,7 @@
 #include "engine/base/json_read.h"
 #include "engine/base/json_text.h"
 #include "engine/format/config_value.h"
+#include "engine/format/encoder_config.h"
 #include "engine/format/generation_config.h"
 #include "engine/format/gguf.h"
 #include "engine/format/labels.h"
@@ -39,12 +40,12 @@ static enum ct_status check_hparams(const struct ct_hparams *h, struct ct_error 
         {"vocab_size", h->n_vocab, h->vision.n_channels > 0 ? 0 : 1, 1 << 20},
         {"max_position_embeddings", h->context_tok, 1, 1 << 24},
         {"bos_token_id", h->bos_id, -1, (int64_t)h->n_vocab - 1},
-        {"type_vocab_size", h->n_types, 1, 64},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
         if (ranges[i].value < ranges[i].low || ranges[i].value > ranges[i].high)
             return ct_error_set(err, CT_FORMAT, "%s is %" PRId64 ", expected %" PRId64 "..%" PRId64,
-                                ranges[i].key, ranges[i].value, ranges[i].low, ranges[i].high);
+                                ct_encoder_key(h->family, ranges[i].key), ranges[i].value,
+                                ranges[i].low, ranges[i].high);
     if (h->n_heads % h->n_kv_heads != 0)
         return ct_error_set(err, CT_FORMAT, "num_key_value_heads %d does not divide %d heads",
                             h->n_kv_heads, h->n_heads);
@@ -192,8 +193,7 @@ static enum ct_status gguf_eos(const struct ct_gguf *gguf, struct ct_hparams *h,
 enum ct_status ct_hf_config_from_gguf(const struct ct_gguf *gguf, struct ct_hparams *out,
                                       struct ct_error *err)
 {
-    struct ct_hparams h = {
-        .rope_theta = 10000.0, .bos_id = -1, .n_types = 1, .sampling = CT_SAMPLING_DEFAULTS};
+    struct ct_hparams h = {.rope_theta = 10000.0, .bos_id = -1, .sampling = CT_SAMPLING_DEFAULTS};
     enum ct_status status =
         ct_metadata_text(gguf, "general.architecture", h.family, sizeof h.family);
     if (status != CT_OK)
@@ -246,7 +246,8 @@ static enum ct_status json_activation(const json_t *config, struct ct_hparams *h
         {"relu", CT_ACTIVATION_RELU},
         {"tanh", CT_ACTIVATION_TANH},
     };
-    const json_t *name = ct_config_key(config, "hidden_act");
+    const char *key = ct_encoder_key(h->family, "hidden_act");
+    const json_t *name = ct_config_key(config, key);
     if (name == NULL || (!h->is_encoder && is_text(name, "silu")))
         return CT_OK;
     for (size_t i = 0; i < sizeof known / sizeof known[0] && h->is_encoder; i++)
@@ -254,7 +255,7 @@ static enum ct_status json_activation(const json_t *config, struct ct_hparams *h
             h->activation = known[i].activation;
             return CT_OK;
         }
-    return ct_config_unexpected("hidden_act", name,
+    return ct_config_unexpected(key, name,
                                 h->is_encoder ? "gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, "
                                                 "relu or tanh"
                                               : "silu",
@@ -337,7 +338,8 @@ static enum ct_status json_shape(const json_t *config, struct ct_hparams *h, str
     const size_t n_fields = ct_vision_is(h->family) ? 3 : sizeof fields / sizeof fields[0];
     enum ct_status status = CT_OK;
     for (size_t i = 0; i < n_fields && status == CT_OK; i++)
-        status = ct_config_int(config, fields[i].key, false, fields[i].value, err);
+        status = ct_config_int(config, ct_encoder_key(h->family, fields[i].key), false,
+                               fields[i].value, err);
     if (status == CT_OK && ct_vision_is(h->family))
         status = ct_vision_config_read(config, h, err);
     if (status != CT_OK)
@@ -358,9 +360,7 @@ static enum ct_status read_config(const json_t *config, struct ct_hparams *h, st
     if (!json_is_string(family) || json_string_length(family) >= sizeof h->family)
         return ct_config_unexpected("model_type", family, "a short string", CT_FORMAT, err);
     snprintf(h->family, sizeof h->family, "%s", json_string_value(family));
-    h->is_encoder = strcmp(h->family, "bert") == 0 || ct_vision_is(h->family);
-    if (h->is_encoder)
-        h->norm_eps = 1e-12; /* BertConfig's own */
+    h->is_encoder = ct_encoder_is(h->family) || ct_vision_is(h->family);
     const char *name = json_string_value(ct_config_key(config, "_name_or_path"));
     copy_name(h, name != NULL ? name : "", name != NULL ? strlen(name) : 0);
     enum ct_status status =
@@ -369,8 +369,8 @@ static enum ct_status read_config(const json_t *config, struct ct_hparams *h, st
         status = json_shape(config, h, err);
     if (status == CT_OK)
         status = json_rope(config, h, err);
-    if (status == CT_OK)
-        status = ct_config_int(config, "type_vocab_size", true, &h->n_types, err);
+    if (status == CT_OK && ct_encoder_is(h->family))
+        status = ct_encoder_config_read(config, h, err);
     if (status == CT_OK)
         status = ct_config_double(config, eps_key(h), &h->norm_eps, err);
     if (status == CT_OK)
@@ -389,11 +389,8 @@ static enum ct_status read_config(const json_t *config, struct ct_hparams *h, st
 enum ct_status ct_hf_config_read(const json_t *config, struct ct_hparams *out, struct ct_error *err)
 {
     /* Where config.json leaves them out, transformers' LlamaConfig has these. */
-    struct ct_hparams h = {.rope_theta = 10000.0,
-                           .norm_eps = 1e-6,
-                           .bos_id = -1,
-                           .n_types = 1,
-                           .sampling = CT_SAMPLING_DEFAULTS};
+    struct ct_hparams h = {
+        .rope_theta = 10000.0, .norm_eps = 1e-6, .bos_id = -1, .sampling = CT_SAMPLING_DEFAULTS};
     enum ct_status status = read_config(config, &h, err);
     if (status == CT_OK)
         *out = h;

@@ -34,7 +34,9 @@ struct ct_hparams {
     /* Of an encoder: every token sees all others, and a sequence gives one vector; norm_eps is that of
      * LayerNorm, rope_theta has no meaning. */
     bool is_encoder;
-    int n_types;                   /* token types, 1..64 */
+    int n_types;                   /* token types, 1..64; 0: it tells none apart */
+    int first_place;               /* the row of the table of places that a sequence begins with */
+    bool is_prefixed;              /* weights but the head's are called FAMILY.NAME */
     enum ct_activation activation; /* hidden_act */
     struct ct_pooling {
         enum ct_pooling_mode { CT_POOLING_MEAN, CT_POOLING_CLS } mode;

@@ -262,6 +262,19 @@ static enum ct_status view_clustered(struct ct_model_file *file, const json_t *c
     return CT_OK;
 }
 
+/* A model that was made together with a head has its family's name in front of its weights'. */
+static bool is_prefixed(const struct ct_model_file *file)
+{
+    const char *family = file->hparams.family;
+    const size_t n = strlen(family);
+    for (int i = 0; i < file->names.n_entries; i++) {
+        const char *name = file->weights[i].tensor.name;
+        if (strncmp(name, family, n) == 0 && name[n] == '.')
+            return true;
+    }
+    return false;
+}
+
 /* generation_config.json, where it is there. */
 static enum ct_status read_generation(struct ct_model_file *file, struct ct_error *err)
 {
@@ -302,6 +315,7 @@ enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *er
     if (status != CT_OK)
         goto out;
     status = add_weights(file, err);
+    file->hparams.is_prefixed = is_prefixed(file);
     if (status == CT_OK && file->hparams.clustered.bits > 0)
         status = view_clustered(file, config, err);
     if (status != CT_OK)

@@ -118,7 +118,10 @@ static bool fits(const struct ct_graph *graph, const struct ct_node *node)
         return node->in == node->out && in->width == qkv;
     case CT_OP_ATTEND:
         return in->width == qkv && out->width == (int64_t)heads->n_heads * heads->head_dim &&
-               node->layer < graph->n_kv_layers;
+               node->layer < graph->n_kv_layers &&
+               (node->n_weights == 0 ||
+                (graph->is_encoder && weights_fit(graph, node, heads->n_heads) &&
+                 n_out == CT_BIAS_BUCKETS));
     case CT_OP_SWIGLU:
         return in->width == 2 * out->width;
     case CT_OP_ACTIVATE:

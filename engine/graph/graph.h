@@ -39,7 +39,10 @@ struct ct_slot {
     bool is_grid; /* a table of places on a grid of patches, stored for another size maybe */
 };
 
-enum { CT_MAX_NODE_WEIGHTS = 3 };
+enum {
+    CT_MAX_NODE_WEIGHTS = 3,
+    CT_BIAS_BUCKETS = 32, /* of distances, in ATTEND's table */
+};
 
 struct ct_node {
     enum ct_op op;
@@ -48,7 +51,7 @@ struct ct_node {
     int weights[CT_MAX_NODE_WEIGHTS]; /* slots */
     int n_weights;
     int layer;                       /* of ATTEND */
-    int row;                         /* of SELECT */
+    int row;                         /* of SELECT and PLACE */
     float factor;                    /* of SCALE */
     enum ct_activation activation;   /* of ACTIVATE */
     bool is_added;                   /* LINEAR: out += (a residual) */

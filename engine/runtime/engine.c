@@ -144,6 +144,7 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
     engine->session_page_ids = calloc((size_t)most, sizeof *engine->session_page_ids);
     engine->session_pages = calloc((size_t)most, sizeof *engine->session_pages);
     engine->tokens = calloc((size_t)info->max_step_tok, sizeof *engine->tokens);
+    engine->types = calloc((size_t)info->max_step_tok, sizeof *engine->types);
     engine->positions = calloc((size_t)info->max_step_tok, sizeof *engine->positions);
     engine->lengths = calloc((size_t)info->max_step_tok, sizeof *engine->lengths);
     engine->logit_rows = calloc((size_t)info->max_step_logits, sizeof *engine->logit_rows);
@@ -152,9 +153,10 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
     engine->sampling = calloc(2 * (size_t)info->n_vocab + 1, sizeof *engine->sampling);
     engine->sampling_ids = calloc((size_t)info->n_vocab + 1, sizeof *engine->sampling_ids);
     if (engine->sessions == NULL || engine->session_page_ids == NULL ||
-        engine->session_pages == NULL || engine->tokens == NULL || engine->positions == NULL ||
-        engine->lengths == NULL || engine->logit_rows == NULL || engine->row_pages == NULL ||
-        engine->row_pixels == NULL || engine->sampling == NULL || engine->sampling_ids == NULL)
+        engine->session_pages == NULL || engine->tokens == NULL || engine->types == NULL ||
+        engine->positions == NULL || engine->lengths == NULL || engine->logit_rows == NULL ||
+        engine->row_pages == NULL || engine->row_pixels == NULL || engine->sampling == NULL ||
+        engine->sampling_ids == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for %d sessions", info->max_sessions);
     for (int i = 0; i < info->max_sessions; i++)
         engine->sessions[i] =
@@ -234,6 +236,7 @@ void ct_engine_close(struct ct_engine *engine)
     free(engine->session_page_ids);
     free(engine->session_pages);
     free(engine->tokens);
+    free(engine->types);
     free(engine->positions);
     free(engine->lengths);
     free(engine->logit_rows);

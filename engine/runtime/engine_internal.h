@@ -38,7 +38,7 @@ struct ct_engine {
     int32_t *session_page_ids;   /* [max_sessions, pages of the context] */
     uint16_t **session_pages;    /* the same */
     /* The step's rows: [max_step_tok], [max_step_logits]. */
-    int32_t *tokens, *positions, *lengths, *logit_rows;
+    int32_t *tokens, *types, *positions, *lengths, *logit_rows;
     uint16_t *const **row_pages;
     const float **row_pixels;
     float *sampling;       /* [2 n_vocab]: scratch of ct_sampler_next */

@@ -70,7 +70,7 @@ static enum ct_status load_weight(struct ct_layerwise *run, int slot, struct ct_
     return CT_OK;
 }
 
-/* Vectors, and the tables of places: all but what products and the first node read. */
+/* Vectors, and the tables of places and distances: all but what products and the first node read. */
 static enum ct_status load_small(struct ct_layerwise *run, struct ct_error *err)
 {
     enum ct_status status = CT_OK;
@@ -79,8 +79,10 @@ static enum ct_status load_small(struct ct_layerwise *run, struct ct_error *err)
             status = load_weight(run, i, err);
     for (int i = 0; i < run->graph.n_nodes; i++) {
         const struct ct_node *node = &run->graph.nodes[i];
-        for (int j = 0; node->op == CT_OP_PLACE && j < node->n_weights && status == CT_OK; j++)
-            status = load_weight(run, node->weights[j], err);
+        const bool has_tables = node->op == CT_OP_PLACE || node->op == CT_OP_ATTEND;
+        for (int j = 0; has_tables && j < node->n_weights && status == CT_OK; j++)
+            if (run->weights[node->weights[j]] == NULL)
+                status = load_weight(run, node->weights[j], err);
     }
     return status;
 }

@@ -143,6 +143,11 @@ static enum ct_status check_slice(const struct ct_engine *engine, const struct c
         if (slice->tokens[t] < 0 || slice->tokens[t] >= engine->info.n_vocab)
             return ct_error_set(err, CT_INVALID, "slice %d: token %d is outside 0..%d", i,
                                 (int)slice->tokens[t], engine->info.n_vocab - 1);
+    const int n_types = ct_model_file_hparams(engine->file)->n_types;
+    for (int t = 0; t < slice->n_tokens && slice->types != NULL && n_types > 0; t++)
+        if (slice->types[t] < 0 || slice->types[t] >= n_types)
+            return ct_error_set(err, CT_INVALID, "slice %d: token type %d is outside 0..%d", i,
+                                (int)slice->types[t], n_types - 1);
     return CT_OK;
 }
 
@@ -175,6 +180,7 @@ static struct ct_batch fill_batch(struct ct_engine *engine, const struct ct_slic
 {
     struct ct_batch batch = {
         .tokens = engine->tokens,
+        .types = engine->types,
         .pixels = engine->row_pixels,
         .positions = engine->positions,
         .lengths = engine->lengths,
@@ -188,6 +194,7 @@ static struct ct_batch fill_batch(struct ct_engine *engine, const struct ct_slic
             if (t >= first && t < first + slice->n_logits)
                 engine->logit_rows[batch.n_logits++] = batch.n_rows;
             engine->tokens[batch.n_rows] = slice->tokens != NULL ? slice->tokens[t] : 0;
+            engine->types[batch.n_rows] = slice->types != NULL ? slice->types[t] : 0;
             engine->row_pixels[batch.n_rows] = slice->pixels;
             engine->positions[batch.n_rows] = slice->session->n_tok + t;
             engine->lengths[batch.n_rows] = slice->session->n_tok + slice->n_tokens;

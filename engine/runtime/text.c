@@ -195,6 +195,15 @@ enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *te
     return ct_text_tokenize(&engine->text, text, n_bytes, has_special, ids, capacity, n_ids);
 }
 
+enum ct_status ct_engine_tokenize_pair(const struct ct_engine *engine, const char *first,
+                                       size_t n_first_bytes, const char *second,
+                                       size_t n_second_bytes, int32_t *ids, int32_t *types,
+                                       size_t capacity, size_t *n_ids)
+{
+    return ct_text_tokenize_pair(&engine->text, first, n_first_bytes, second, n_second_bytes, ids,
+                                 types, capacity, n_ids);
+}
+
 const char *ct_engine_token_bytes(const struct ct_engine *engine, int id, size_t *n_bytes)
 {
     const struct ct_text *text = &engine->text;

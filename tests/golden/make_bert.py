@@ -70,21 +70,27 @@ def random_weights(model):
     return weights
 
 
-def write_tokenizer():
+def write_tokenizer(out, n_vocab, is_mpnet=False):
+    bert, mpnet = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
+    specials = mpnet if is_mpnet else bert
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)] + list("0123456789.,!?'-")
     words = "the of and to in is it that was for on are as with his they at be this from".split()
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *("##" + c for c in letters), *words]
-    vocabulary = {token: i for i, token in enumerate(tokens[: CONFIG["vocab_size"]])}
+    tokens = [*specials, *letters, *("##" + c for c in letters), *words]
+    vocabulary = {token: i for i, token in enumerate(tokens[:n_vocab])}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    tokenizer.add_special_tokens(specials)
+    tokenizer.post_processor = (
+        processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+        if is_mpnet
+        else processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+        )
     )
-    tokenizer.save(str(OUT / "tokenizer.json"))
+    tokenizer.save(str(out / "tokenizer.json"))
 
 
 def write_json(path, value):
@@ -105,7 +111,7 @@ def write_fixture():
         OUT / "modules.json",
         [{"idx": i, "type": f"sentence_transformers.models.{name}"} for i, name in enumerate(modules)],
     )
-    write_tokenizer()
+    write_tokenizer(OUT, CONFIG["vocab_size"])
     rng = random.Random(SEED)
     cases = []
     for n in LENGTHS:

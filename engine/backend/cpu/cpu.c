@@ -152,6 +152,7 @@ static void cpu_close(struct ct_backend *backend)
     free_input(&cpu->own);
     free(cpu->own_row);
     free(cpu->is_fused);
+    free(cpu->bias);
     free(cpu->spans);
     free(cpu);
 }
@@ -207,11 +208,12 @@ static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *
     cpu->own_row = allocate(n_threads * cpu->max_k, sizeof *cpu->own_row);
     cpu->context_tok = options->context_tok;
     cpu->is_fused = calloc((size_t)g->n_nodes, sizeof *cpu->is_fused);
+    cpu->bias = allocate(ct_cpu_bias_floats(cpu), sizeof *cpu->bias);
     cpu->spans = allocate(ct_cpu_span_floats(cpu, (int)n_threads), sizeof *cpu->spans);
     if (!allocate_input(&cpu->input, max_rows, cpu->max_k) ||
         !allocate_input(&cpu->own, n_threads * CT_CPU_FEW_ROWS, cpu->max_k) || cpu->arena == NULL ||
         cpu->inverse_frequency == NULL || cpu->cos == NULL || cpu->sin == NULL ||
-        cpu->own_row == NULL || cpu->is_fused == NULL || cpu->spans == NULL)
+        cpu->own_row == NULL || cpu->is_fused == NULL || cpu->bias == NULL || cpu->spans == NULL)
         return false;
     for (int i = 0; i < g->n_nodes; i++)
         cpu->is_fused[i] = ct_cpu_can_fuse(cpu, i);

@@ -46,6 +46,15 @@ int64_t ct_cpu_span_floats(const struct ct_cpu *cpu, int n_threads)
     return (n_few > n_threads ? n_few : n_threads) * slot_floats(cpu);
 }
 
+int64_t ct_cpu_bias_floats(const struct ct_cpu *cpu)
+{
+    const struct ct_graph *g = cpu->graph;
+    for (int i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].op == CT_OP_ATTEND && g->nodes[i].n_weights > 0)
+            return 2 * cpu->context_tok * g->heads.n_heads;
+    return 0;
+}
+
 void ct_cpu_rotate(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     struct ct_cpu *cpu = walk->cpu;
@@ -264,6 +273,44 @@ static void attend_by_spans(struct ct_cpu_walk *walk, const struct ct_node *node
     }
 }
 
+/* Which of the table's rows a key at this distance from its query has, the buckets of T5 (Raffel et al.
+ * 2020) as MPNet takes them: one for each distance below 8, then ever wider ones up to 128, for keys
+ * in front and then for those behind. In floats, as torch counts them. */
+static int bucket_of(int64_t distance)
+{
+    enum { HALF = CT_BIAS_BUCKETS / 2, EXACT = HALF / 2, FARTHEST = 128 };
+    const int64_t n = distance < 0 ? -distance : distance;
+    const float log_ratio = logf((float)FARTHEST / EXACT);
+    int bucket = (int)n;
+    if (n >= EXACT)
+        bucket = EXACT + (int)(logf((float)n / EXACT) / log_ratio * (HALF - EXACT));
+    return (bucket < HALF ? bucket : HALF - 1) + (distance > 0 ? HALF : 0);
+}
+
+/* This worker's share of cpu->bias, for sequences up to the longest: of each head, distance 0 is in the
+ * middle. */
+static void spread_bias(const struct ct_cpu_walk *walk, const struct ct_node *node)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const int n_heads = cpu->graph->heads.n_heads;
+    float *row = cpu->own_row + walk->worker * cpu->max_k;
+    int64_t n_longest = 0, begin, end;
+    for (int64_t t = 0; t < walk->batch->n_rows; t++)
+        if (walk->batch->lengths[t] > n_longest)
+            n_longest = walk->batch->lengths[t];
+    ct_pool_share(2 * n_longest - 1, 1, walk->worker, walk->n_workers, &begin, &end);
+    int last = -1;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t distance = i - (n_longest - 1);
+        const int bucket = bucket_of(distance);
+        if (bucket != last)
+            ct_cpu_matrix_row(&cpu->matrices[node->weights[0]], bucket, row);
+        last = bucket;
+        for (int h = 0; h < n_heads; h++)
+            cpu->bias[(2 * h + 1) * cpu->context_tok + distance] = row[h];
+    }
+}
+
 /* Rows [t, t + n_rows) of one sequence through all keys of a head. */
 static void attend_block(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
                          int n_rows, int head)
@@ -291,6 +338,9 @@ static void attend_block(const struct ct_cpu_walk *walk, const struct ct_node *n
         .k_pages = k_pages,
         .v_pages = v_pages,
         .scale = 1.0f / sqrtf((float)D),
+        .bias = node->n_weights > 0
+                    ? cpu->bias + (2 * head + 1) * cpu->context_tok - walk->batch->positions[t]
+                    : NULL,
         .out = out,
         .peak = peak,
         .sum = sum,
@@ -306,6 +356,8 @@ static void attend_by_blocks(struct ct_cpu_walk *walk, const struct ct_node *nod
     const struct ct_cpu *cpu = walk->cpu;
     const struct ct_batch *batch = walk->batch;
     const int n_heads = cpu->graph->heads.n_heads;
+    if (node->n_weights > 0)
+        spread_bias(walk, node);
     store_rows(walk, node);
     int64_t item = 0, n_rows;
     for (int64_t t = 0; t < batch->n_rows; t += n_rows) {

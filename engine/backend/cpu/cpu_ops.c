@@ -61,8 +61,7 @@ void ct_cpu_begin_rows(struct ct_cpu_walk *walk, int value, int64_t *begin, int6
     ct_pool_share(ct_cpu_n_rows(walk, value), 1, walk->worker, walk->n_workers, begin, end);
 }
 
-/* Row `row` of a matrix as floats. */
-static void matrix_row(const struct ct_matrix *w, int64_t row, float *out)
+void ct_cpu_matrix_row(const struct ct_matrix *w, int64_t row, float *out)
 {
     if (w->kind == CT_MATRIX_CLUSTERED) {
         ct_clustered_row_f32(&w->clustered, row, out);
@@ -84,7 +83,7 @@ static void embed(struct ct_cpu_walk *walk, const struct ct_node *node)
     int64_t begin, end;
     ct_cpu_begin_rows(walk, node->out, &begin, &end);
     for (int64_t t = begin; t < end; t++)
-        matrix_row(w, walk->batch->tokens[t], ct_cpu_row(cpu, node->out, t));
+        ct_cpu_matrix_row(w, walk->batch->tokens[t], ct_cpu_row(cpu, node->out, t));
 }
 
 /* The pixels of one patch, channel by channel, as a convolution's weights lie. */
@@ -136,13 +135,16 @@ static void place(struct ct_cpu_walk *walk, const struct ct_node *node)
     int64_t begin, end;
     ct_cpu_begin_rows(walk, node->out, &begin, &end);
     for (int64_t t = begin; t < end; t++) {
-        matrix_row(&cpu->matrices[node->weights[0]], walk->batch->positions[t], row);
+        ct_cpu_matrix_row(&cpu->matrices[node->weights[0]], node->row + walk->batch->positions[t],
+                          row);
         cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
     }
-    if (begin < end && node->n_weights > 1) {
-        matrix_row(&cpu->matrices[node->weights[1]], 0, row);
-        for (int64_t t = begin; t < end; t++)
-            cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
+    for (int64_t t = begin, last = -1; t < end && node->n_weights > 1; t++) {
+        const int64_t type = walk->batch->types != NULL ? walk->batch->types[t] : 0;
+        if (type != last)
+            ct_cpu_matrix_row(&cpu->matrices[node->weights[1]], type, row);
+        last = type;
+        cpu->kernels->add(row, width, ct_cpu_row(cpu, node->out, t));
     }
 }
 

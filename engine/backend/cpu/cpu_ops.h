@@ -37,6 +37,7 @@ struct ct_cpu {
      * LINEAR's input, or the rotation before attention. */
     bool *is_fused;
     int64_t context_tok; /* of the longest session */
+    float *bias;         /* [H, 2 context_tok]: of ATTEND's scores, by distance */
     float *spans;        /* what attention to parts of a session gave: see cpu_attend.c */
     /* What runs now: these nodes over this batch. */
     const struct ct_batch *batch;
@@ -77,8 +78,12 @@ bool ct_cpu_is_fused_before(const struct ct_cpu_walk *walk, const struct ct_node
 void ct_cpu_rotate(struct ct_cpu_walk *walk, const struct ct_node *node);
 void ct_cpu_attend(struct ct_cpu_walk *walk, const struct ct_node *node);
 
-/* Floats that cpu->spans needs. */
+/* Floats that cpu->bias and cpu->spans need. */
+int64_t ct_cpu_bias_floats(const struct ct_cpu *cpu);
 int64_t ct_cpu_span_floats(const struct ct_cpu *cpu, int n_threads);
+
+/* Row `row` of a matrix as floats. */
+void ct_cpu_matrix_row(const struct ct_matrix *w, int64_t row, float *out);
 
 /* Runs this worker's part of a node; passes barriers where it needs what other workers wrote. */
 void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node);
