@@ -12,13 +12,21 @@
 
 static enum ct_status parse_task(const char *text, struct ct_study *study, struct ct_error *err)
 {
-    if (text == NULL)
+    static const struct {
+        const char *name;
+        enum ct_study_task task;
+    } tasks[] = {{"sts:", CT_STUDY_STS}, {"images:", CT_STUDY_IMAGES}};
+    for (size_t i = 0; i < sizeof tasks / sizeof tasks[0] && text != NULL; i++) {
+        const size_t n = strlen(tasks[i].name);
+        if (strncmp(text, tasks[i].name, n) != 0 || text[n] == '\0')
+            continue;
+        study->task = tasks[i].task;
+        study->task_path = text + n;
         return CT_OK;
-    if (strncmp(text, "sts:", 4) != 0 || text[4] == '\0')
-        return ct_error_set(err, CT_INVALID, "--task: '%s' is not sts:FILE", text);
-    study->task = CT_STUDY_STS;
-    study->task_path = text + 4;
-    return CT_OK;
+    }
+    return text == NULL
+               ? CT_OK
+               : ct_error_set(err, CT_INVALID, "--task: '%s' is not sts:FILE or images:DIR", text);
 }
 
 static enum ct_status write_file(const struct ct_study *study, const char *name,
@@ -103,15 +111,16 @@ int ct_cli_study(int argc, char **argv)
     struct ct_error err;
     const struct ct_option options[] = {
         {"task", "WHAT",
-         "sts:FILE scores a sentence encoder as `centroid eval sts` does. Without it nothing is "
-         "scored.",
+         "sts:FILE scores a sentence encoder and images:DIR an image classifier, as `centroid eval "
+         "sts` and `eval images` do. Without it nothing is scored.",
          CT_OPTION_TEXT, &task, 0, 0, NULL},
-        {"limit", "N", "Score the first N pairs only (all).", CT_OPTION_INT, &study.n_limit, 2, 1e9,
-         NULL},
+        {"limit", "N", "Score the first N pairs, or N images spread evenly (all).", CT_OPTION_INT,
+         &study.n_limit, 2, 1e9, NULL},
         {"clusters", "LIST", "Numbers of clusters, even ones (8,16,32,64,128,256).", CT_OPTION_TEXT,
          &clusters, 0, 0, NULL},
-        {"tokens", "N", "Tokens of the request that is timed and counted (32).", CT_OPTION_INT,
-         &study.n_tok, 1, 65536, NULL},
+        {"tokens", "N",
+         "Tokens of the request that is timed and counted (32); an image has its own.",
+         CT_OPTION_INT, &study.n_tok, 1, 65536, NULL},
         {"rounds", "N", "Requests that are timed for each median (15).", CT_OPTION_INT,
          &study.n_rounds, 1, CT_STUDY_MAX_ROUNDS, NULL},
         {"threads", "N", "Threads (all processors).", CT_OPTION_INT, &study.n_threads, 1,

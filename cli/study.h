@@ -22,7 +22,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum ct_study_task { CT_STUDY_NO_TASK, CT_STUDY_STS };
+enum ct_study_task { CT_STUDY_NO_TASK, CT_STUDY_STS, CT_STUDY_IMAGES };
 
 /* How weights are clustered; the float model is one of them, so that it is a line like the others. */
 struct ct_study_series {
@@ -38,8 +38,10 @@ struct ct_study_point {
     int series;     /* of ct_study_series */
     int n_clusters; /* 0 for the float model */
     double index_bits;
-    double score;          /* of the task, 0..1 */
-    double loss;           /* points: 100 (score of the float model - score) */
+    double score;      /* of the task, 0..1: Spearman's correlation, or top-1 accuracy */
+    double score_top5; /* of images */
+    double loss;       /* points: 100 (score of the float model - score) */
+    double loss_top5;
     double mse;            /* of the clustered weights */
     double error;          /* %, sqrt(sum (w - w')^2 / sum w^2) */
     double weight_bytes;   /* of the clustered matrices, with tables and scales */

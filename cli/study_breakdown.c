@@ -12,7 +12,7 @@ static const struct {
 } functions[] = {
     {"matrix products", " LINEAR "},
     {"attention and softmax", " ATTEND ROTATE "},
-    {"normalisation", " LAYERNORM RMSNORM "},
+    {"normalisation", " LAYERNORM RMSNORM ADDSCALED "},
     {"activation", " ACTIVATE SWIGLU "},
     {"embedding", " EMBED PLACE PATCH PREFIX "},
     {"other", ""},

@@ -17,10 +17,11 @@ static const struct column {
     {                                                                                              \
 #field, offsetof(struct ct_study_point, field)                                             \
     }
-    COLUMN(index_bits),    COLUMN(score),        COLUMN(loss),        COLUMN(mse),
-    COLUMN(error),         COLUMN(weight_bytes), COLUMN(compression), COLUMN(request_bytes),
-    COLUMN(latency_ms),    COLUMN(speedup),      COLUMN(energy_mj),   COLUMN(published_deit),
-    COLUMN(published_vit),
+    COLUMN(index_bits),    COLUMN(score),          COLUMN(score_top5),
+    COLUMN(loss),          COLUMN(loss_top5),      COLUMN(mse),
+    COLUMN(error),         COLUMN(weight_bytes),   COLUMN(compression),
+    COLUMN(request_bytes), COLUMN(latency_ms),     COLUMN(speedup),
+    COLUMN(energy_mj),     COLUMN(published_deit), COLUMN(published_vit),
 #undef COLUMN
 };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0], MAX_LINE = 1024 };

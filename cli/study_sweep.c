@@ -5,6 +5,7 @@
  * no scale, float activations. K-means is solved to its optimum, which Lloyd's iterations may miss: a model's
  * 16 centroids by 13 % of error. int8 centroids are what Centroid serves: indices as narrow as the clusters
  * allow, int8 activations; also with the scale for each 64 weights that `centroid compress` chooses. */
+#include "cli/eval_images.h"
 #include "cli/eval_sts.h"
 #include "cli/progress.h"
 #include "cli/study.h"
@@ -170,14 +171,21 @@ static enum ct_status time_point(const struct ct_study *study, struct ct_engine 
 static enum ct_status score_point(const struct ct_study *study, struct ct_engine *engine,
                                   struct ct_study_point *point, struct ct_error *err)
 {
+    const struct ct_study_point *base = study->n_points > 0 ? &study->points[0] : point;
+    struct ct_image_score images;
     int n_pairs;
-    if (study->task == CT_STUDY_NO_TASK)
-        return CT_OK;
-    enum ct_status status =
-        ct_eval_sts_score(engine, study->task_path, study->n_limit, &point->score, &n_pairs, err);
-    if (status == CT_OK)
-        point->loss =
-            100 * ((study->n_points > 0 ? study->points[0].score : point->score) - point->score);
+    enum ct_status status = CT_OK;
+    if (study->task == CT_STUDY_STS)
+        status = ct_eval_sts_score(engine, study->task_path, study->n_limit, &point->score,
+                                   &n_pairs, err);
+    if (study->task == CT_STUDY_IMAGES)
+        status = ct_score_images(engine, study->task_path, study->n_limit, true, &images, err);
+    if (study->task == CT_STUDY_IMAGES && status == CT_OK) {
+        point->score = (double)images.n_top1 / (double)images.n_images;
+        point->score_top5 = (double)images.n_top5 / (double)images.n_images;
+    }
+    point->loss = 100 * (base->score - point->score);
+    point->loss_top5 = 100 * (base->score_top5 - point->score_top5);
     return status;
 }
 
@@ -205,7 +213,8 @@ static enum ct_status run_point(const struct ct_study *study, struct ct_study_po
 static struct ct_study_point new_point(int series, int n_clusters)
 {
     struct ct_study_point point = {.series = series, .n_clusters = n_clusters};
-    point.index_bits = point.score = point.loss = point.mse = point.error = NAN;
+    point.index_bits = point.score = point.score_top5 = point.loss = point.loss_top5 = NAN;
+    point.mse = point.error = NAN;
     point.weight_bytes = point.compression = point.request_bytes = NAN;
     point.latency_ms = point.speedup = point.energy_mj = NAN;
     point.published_deit = point.published_vit = NAN;
@@ -272,6 +281,8 @@ enum ct_status ct_study_sweep(struct ct_study *study, struct ct_error *err)
     if (study->points == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for the points");
     enum ct_status status = open_engine(study, study->model, true, &study->engine, err);
+    if (status == CT_OK && ct_engine_info(study->engine)->image.n_channels > 0)
+        study->n_tok = ct_engine_info(study->engine)->context_tok;
     if (status == CT_OK)
         status = ct_study_resume(study, err);
     ct_progress_init(&progress, study->is_quiet);
