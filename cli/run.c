@@ -314,7 +314,7 @@ static enum ct_status run_model(struct run *run, const char *model, struct ct_er
         return status;
     if (ct_engine_info(run->engine)->is_encoder) {
         ct_engine_close(run->engine);
-        return ct_error_set(err, CT_INVALID, "%s makes vectors: it generates no text", model);
+        return ct_error_set(err, CT_INVALID, "%s is an encoder: it generates no text", model);
     }
     run->ids = malloc((size_t)ct_engine_info(run->engine)->context_tok * sizeof *run->ids);
     if (run->ids == NULL)

@@ -59,6 +59,7 @@ class Help(unittest.TestCase):
             (["eval", "perplexity", FIXTURE], "--text is missing"),
             (["eval", "beauty", FIXTURE, "--text", "x"], 
              "the measure is 'perplexity', 'divergence', 'sts' or 'images'"),
+            (["classify", FIXTURE], "give --image or --text, one of them"),
             (["eval", "images", FIXTURE], "--images is missing"),
             (["eval", "sts", FIXTURE, "--text", "x", "--limit", "3"], "--images and --limit are for 'images'"),
             (["eval", "perplexity", FIXTURE, "--text", "x", "--reference", FIXTURE],
@@ -136,6 +137,26 @@ class Images(unittest.TestCase):
             (root / "cattle").mkdir()
             fails("cattle: its class is none of the model's 5 labels")
             fails("is no image classifier", FIXTURE)
+
+    def test_classify_names_labels(self):
+        with tempfile.TemporaryDirectory() as folder:
+            image = pathlib.Path(folder) / "a.png"
+            image.write_bytes(png(200, 30, 90))
+            answer = json.loads(centroid("classify", VISION, "--image", image, "--json").stdout)
+            labels = answer["labels"]
+            self.assertEqual({label["label"] for label in labels}, set(self.LABELS))
+            self.assertAlmostEqual(sum(label["probability"] for label in labels), 1, places=6)
+            self.assertEqual(labels, sorted(labels, key=lambda label: -label["logit"]))
+            text = centroid("classify", VISION, "--image", image, "--top", 2, "--cost")
+            self.assertEqual([line.split("  ")[1] for line in text.stdout.splitlines()],
+                             [label["label"] for label in labels[:2]])
+            self.assertRegex(text.stderr, r"ms, .* mJ")
+            for line, message in ((["classify", VISION, "--text", "x"], "classifies images: give --image"),
+                                  (["classify", FIXTURE, "--text", "x"], "is no classifier"),
+                                  (["classify", VISION, "--image", "/nowhere"], "/nowhere: ")):
+                result = centroid(*line)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(message, result.stderr)
 
     def test_bench_tells_images_a_second(self):
         result = centroid("bench", VISION, "--batch", "2", "--repeat", "1", "--threads", "1",
