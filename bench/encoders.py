@@ -62,15 +62,20 @@ def open_session(file, threads):
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
+def repeat(session, inputs, batch):
+    """Runs batches for SECONDS; items of them a second."""
+    session.run(None, inputs)
+    n, begin = 0, time.perf_counter()
+    while time.perf_counter() - begin < SECONDS:
+        session.run(None, inputs)
+        n += batch
+    return n / (time.perf_counter() - begin)
+
+
 def peer(session, length, batch):
     """Sequences a second."""
     ids = np.random.default_rng(1).integers(1000, 20000, (batch, length))
-    session.run(None, {"ids": ids})
-    n, begin = 0, time.perf_counter()
-    while time.perf_counter() - begin < SECONDS:
-        session.run(None, {"ids": ids})
-        n += batch
-    return n / (time.perf_counter() - begin)
+    return repeat(session, {"ids": ids}, batch)
 
 
 def centroid(options, length, batch):
