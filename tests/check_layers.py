@@ -74,6 +74,8 @@ SYSTEM = {
     "uv.h": ("server", "tests"),
     "jpeglib.h": ("engine/image", "tests"),
     "spng.h": ("engine/image", "tests"),
+    "protobuf-c/protobuf-c.h": ("engine/format",),
+    "onnx.pb-c.h": ("engine/format",),  # generated from proto/onnx.proto
 }
 
 # Names that a tool or a format prescribes, and folders of data, may repeat.

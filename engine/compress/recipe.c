@@ -47,10 +47,16 @@ static bool is_clusterable(const struct ct_tensor *tensor)
     }
 }
 
-/* A type that safetensors does not have becomes F32. */
-static enum ct_dtype copied_dtype(const struct ct_tensor *tensor)
+/* Whether a tensor's bytes go into the file as they are. Others become F32: those of a type that
+ * safetensors does not have, and those that are stored in another order. */
+static bool is_copied(const struct ct_weight *weight)
 {
-    return ct_dtype_safetensors_name(tensor->dtype) != NULL ? tensor->dtype : CT_DTYPE_F32;
+    return ct_dtype_safetensors_name(weight->tensor.dtype) != NULL && ct_weight_is_plain(weight);
+}
+
+static enum ct_dtype copied_dtype(const struct ct_weight *weight)
+{
+    return is_copied(weight) ? weight->tensor.dtype : CT_DTYPE_F32;
 }
 
 static void add_item(struct run *run, const struct ct_weight *weight)
@@ -138,10 +144,11 @@ static enum ct_status declare_parts(struct run *run, struct ct_error *err)
                               quantize->has_float_centroids ? CT_DTYPE_F32 : CT_DTYPE_I8, 2,
                               (int64_t[]){1, (int64_t)1 << quantize->bits});
     for (int i = 0; i < run->n_items && status == CT_OK; i++) {
-        const struct ct_tensor *tensor = &run->items[i].weight->tensor;
+        const struct ct_weight *weight = run->items[i].weight;
+        const struct ct_tensor *tensor = &weight->tensor;
         status = run->items[i].treatment != CT_COPIED
                      ? declare_matrix(&run->parts, tensor->name, &run->items[i].plan)
-                     : ct_parts_add(&run->parts, tensor->name, NULL, copied_dtype(tensor),
+                     : ct_parts_add(&run->parts, tensor->name, NULL, copied_dtype(weight),
                                     tensor->n_dims, tensor->shape);
     }
     return status == CT_OK ? CT_OK : ct_error_set(err, status, "no memory for the file's header");
@@ -252,9 +259,9 @@ static enum ct_status write_copy(struct run *run, struct item *item, struct ct_e
 {
     const struct ct_tensor *tensor = &item->weight->tensor;
     enum ct_status status = ct_parts_begin(&run->parts, err);
-    item->row->bytes_after =
-        (size_t)ct_tensor_n_elements(tensor) * (size_t)ct_dtype_block_bytes(copied_dtype(tensor));
-    if (status != CT_OK || copied_dtype(tensor) == tensor->dtype)
+    item->row->bytes_after = (size_t)ct_tensor_n_elements(tensor) *
+                             (size_t)ct_dtype_block_bytes(copied_dtype(item->weight));
+    if (status != CT_OK || is_copied(item->weight))
         return status == CT_OK ? ct_parts_write(&run->parts, tensor->data, tensor->n_bytes, err)
                                : status;
     int64_t n_rows, k;

@@ -1,6 +1,6 @@
-/* A Hugging Face directory as a model: config.json, and model.safetensors or the shards that
- * model.safetensors.index.json names. Clustered matrices are found through config.json's
- * quantization_config.tensors and checked here, once. */
+/* A Hugging Face directory as a model: config.json, and model.safetensors, the shards that
+ * model.safetensors.index.json names, or an ONNX file (model_onnx.c). Clustered matrices are found
+ * through config.json's quantization_config.tensors and checked here, once. */
 #include "engine/format/generation_config.h"
 #include "engine/format/json_file.h"
 #include "engine/format/labels.h"
@@ -20,13 +20,6 @@ enum {
 };
 
 /* ---- shards ---- */
-
-/* A shard's name must be that of a file in the directory itself. */
-static bool is_shard_name(const char *name, size_t n_bytes)
-{
-    return ct_name_is_plain(name, n_bytes) && strlen(name) == n_bytes && name[0] != '.' &&
-           strchr(name, '/') == NULL;
-}
 
 static enum ct_status open_shard(struct ct_model_file *file, const char *name, struct ct_error *err)
 {
@@ -48,24 +41,16 @@ static enum ct_status list_shards(const json_t *map, struct ct_name_index *names
     json_object_foreach((json_t *)map, tensor, shard)
     {
         const char *name = json_string_value(shard);
-        if (name == NULL || !is_shard_name(name, json_string_length(shard)))
+        if (name == NULL || !ct_name_is_file(name, json_string_length(shard)))
             return ct_error_set(err, CT_FORMAT,
                                 "weight_map: the file of tensor %.64s is not a plain file name",
                                 tensor);
         ct_name_index_add(names, name, strlen(name));
     }
-    ct_name_index_sort(names);
-    int n_unique = 0;
-    for (int i = 0; i < names->n_entries; i++)
-        if (i == 0 || strcmp(names->entries[i].text, names->entries[n_unique - 1].text) != 0) {
-            names->entries[n_unique] = names->entries[i];
-            names->entries[n_unique].position = n_unique;
-            n_unique++;
-        }
-    names->n_entries = n_unique;
-    if (n_unique == 0 || n_unique > MAX_SHARDS)
-        return ct_error_set(err, CT_FORMAT, "weight_map names %d files, expected 1..%d", n_unique,
-                            MAX_SHARDS);
+    ct_name_index_unique(names);
+    if (names->n_entries == 0 || names->n_entries > MAX_SHARDS)
+        return ct_error_set(err, CT_FORMAT, "weight_map names %d files, expected 1..%d",
+                            names->n_entries, MAX_SHARDS);
     return CT_OK;
 }
 
@@ -118,7 +103,8 @@ static enum ct_status open_shards(struct ct_model_file *file, const json_t *inde
     return status;
 }
 
-static enum ct_status open_safetensors(struct ct_model_file *file, struct ct_error *err)
+/* The shards; without any, the weights of an ONNX file. */
+static enum ct_status open_weights(struct ct_model_file *file, struct ct_error *err)
 {
     json_t *index = NULL;
     static const char index_name[] = "model.safetensors.index.json";
@@ -135,7 +121,8 @@ static enum ct_status open_safetensors(struct ct_model_file *file, struct ct_err
     file->shards = calloc(1, sizeof(struct ct_safetensors *));
     if (file->shards == NULL)
         return ct_error_set(err, CT_MEMORY, "%s: no memory", file->path);
-    return open_shard(file, "model.safetensors", err);
+    status = open_shard(file, "model.safetensors", err);
+    return status == CT_NOT_FOUND ? ct_model_onnx_read(file, err) : status;
 }
 
 /* Tensors of this name keep their neighbours aligned and are no weights. */
@@ -155,9 +142,9 @@ static enum ct_status add_weights(struct ct_model_file *file, struct ct_error *e
     enum ct_status status = ct_model_file_reserve(file, (int)n_tensors, err);
     for (int s = 0; s < file->n_shards && status == CT_OK; s++)
         for (int i = 0; i < ct_safetensors_n_tensors(file->shards[s]); i++) {
-            const struct ct_tensor *tensor = ct_safetensors_tensor(file->shards[s], i);
-            if (!is_padding(tensor->name))
-                ct_model_file_add(file, tensor, 0);
+            const struct ct_weight weight = {.tensor = *ct_safetensors_tensor(file->shards[s], i)};
+            if (!is_padding(weight.tensor.name))
+                ct_model_file_add(file, &weight);
         }
     return status == CT_OK ? ct_model_file_index(file, err) : status;
 }
@@ -311,10 +298,11 @@ enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *er
     if (status == CT_OK)
         status = read_generation(file, err);
     if (status == CT_OK)
-        status = open_safetensors(file, err);
+        status = open_weights(file, err);
     if (status != CT_OK)
         goto out;
-    status = add_weights(file, err);
+    if (file->onnx == NULL)
+        status = add_weights(file, err);
     file->hparams.is_prefixed = is_prefixed(file);
     if (status == CT_OK && file->hparams.clustered.bits > 0)
         status = view_clustered(file, config, err);

@@ -1,6 +1,7 @@
 #include "engine/format/ggml_blocks.h"
 #include "engine/format/gguf.h"
 #include "engine/format/model_file_internal.h"
+#include "engine/format/onnx.h"
 #include "engine/format/safetensors.h"
 
 #include <errno.h>
@@ -21,11 +22,11 @@ enum ct_status ct_model_file_reserve(struct ct_model_file *file, int n_weights,
     return CT_OK;
 }
 
-void ct_model_file_add(struct ct_model_file *file, const struct ct_tensor *tensor,
-                       int n_permuted_heads)
+void ct_model_file_add(struct ct_model_file *file, const struct ct_weight *weight)
 {
-    file->weights[file->names.n_entries] = (struct ct_weight){*tensor, n_permuted_heads};
-    ct_name_index_add(&file->names, tensor->name, strlen(tensor->name));
+    const char *name = weight->tensor.name;
+    file->weights[file->names.n_entries] = *weight;
+    ct_name_index_add(&file->names, name, strlen(name));
 }
 
 enum ct_status ct_model_file_index(struct ct_model_file *file, struct ct_error *err)
@@ -74,6 +75,7 @@ void ct_model_file_close(struct ct_model_file *file)
         ct_safetensors_close(file->shards[i]);
     free(file->shards);
     ct_gguf_close(file->gguf);
+    ct_onnx_close(file->onnx);
     ct_arena_deinit(&file->arena);
     free(file->path);
     free(file);
@@ -166,6 +168,11 @@ enum ct_status ct_model_file_clustered(const struct ct_model_file *file, const c
     return CT_OK;
 }
 
+bool ct_weight_is_plain(const struct ct_weight *weight)
+{
+    return weight->n_permuted_heads == 0 && weight->column_stride == 0;
+}
+
 /* llama.cpp's converter stores, for head h of D rows, reshape(H, 2, D/2, k).swapaxes(1, 2): the row
  * (h, half, j) of the Hugging Face matrix lies at (h, j, half). */
 int64_t ct_weight_row(const struct ct_weight *weight, int64_t row)
@@ -183,7 +190,14 @@ void ct_weight_row_f32(const struct ct_weight *weight, int64_t row, float *out)
     const struct ct_tensor *tensor = &weight->tensor;
     int64_t n, k;
     ct_tensor_matrix(tensor, &n, &k);
-    size_t n_bytes = ct_row_n_bytes(tensor->dtype, k);
     const unsigned char *data = tensor->data;
+    if (weight->column_stride > 0) {
+        const int64_t element = ct_dtype_block_bytes(tensor->dtype);
+        data += row * element;
+        for (int64_t j = 0; j < k; j++, data += weight->column_stride * element)
+            ct_row_to_f32(tensor->dtype, data, 1, &out[j]);
+        return;
+    }
+    size_t n_bytes = ct_row_n_bytes(tensor->dtype, k);
     ct_row_to_f32(tensor->dtype, data + (size_t)ct_weight_row(weight, row) * n_bytes, k, out);
 }

@@ -2,10 +2,11 @@
  * where the tokenizer is.
  *
  * Opens a GGUF file, or a directory with config.json, model.safetensors (one file, or shards with
- * model.safetensors.index.json) and, where it has one, generation_config.json. Tensor names are the
- * Hugging Face ones in both cases: a GGUF file's names are translated by the family's name table
- * (engine/graph/family.h hands it in), and views of matrices whose rows llama.cpp permuted (q and k
- * of llama) say so. Immutable once open; any thread. */
+ * model.safetensors.index.json) or else model.onnx or onnx/model.onnx and, where it has one,
+ * generation_config.json. Tensor names are the Hugging Face ones in all cases: a GGUF file's names
+ * are translated by the family's name table (engine/graph/family.h hands it in), an ONNX file's are
+ * found by onnx.h. Views of matrices whose rows llama.cpp permuted (q and k of llama), or that are
+ * stored transposed, say so. Immutable once open; any thread. */
 #ifndef CT_FORMAT_MODEL_FILE_H
 #define CT_FORMAT_MODEL_FILE_H
 
@@ -31,6 +32,8 @@ struct ct_name_map {
 struct ct_weight {
     struct ct_tensor tensor; /* name is the Hugging Face name */
     int n_permuted_heads;    /* 0: rows are in order; else see ct_weight_row */
+    /* 0, or the matrix is stored transposed: elements from a row's value to its next. */
+    int64_t column_stride;
 };
 
 /* families: the known families' GGUF architecture names and tables, ended by a NULL
@@ -56,8 +59,11 @@ int ct_model_file_n_weights(const struct ct_model_file *file);
 const struct ct_weight *ct_model_file_weight(const struct ct_model_file *file, int i);
 const struct ct_weight *ct_model_file_find(const struct ct_model_file *file, const char *name);
 
+/* Whether the stored bytes are the Hugging Face tensor as it is. */
+bool ct_weight_is_plain(const struct ct_weight *weight);
+
 /* The place in the stored tensor of row `row` of the Hugging Face matrix, undoing the
- * interleaving. */
+ * interleaving; of a matrix that is not stored transposed. */
 int64_t ct_weight_row(const struct ct_weight *weight, int64_t row);
 
 /* One row of a dense or block-quantised tensor, as the matrix that ct_tensor_matrix makes of it, as

@@ -1,5 +1,5 @@
-/* What the two forms of a model on disk share: model_gguf.c and model_dir.c fill, model_file.c
- * serves. */
+/* What the forms of a model on disk share: model_gguf.c, model_dir.c and, for it, model_onnx.c fill,
+ * model_file.c serves. */
 #ifndef CT_FORMAT_MODEL_FILE_INTERNAL_H
 #define CT_FORMAT_MODEL_FILE_INTERNAL_H
 
@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+struct ct_onnx;
 struct ct_safetensors;
 
 struct ct_clustered_matrix {
@@ -22,7 +23,8 @@ struct ct_model_file {
     struct ct_arena arena; /* names */
     const char **labels;   /* [hparams.n_labels], in the arena */
 
-    struct ct_gguf *gguf;           /* one of these two forms */
+    struct ct_gguf *gguf;           /* one of these three forms */
+    struct ct_onnx *onnx;
     struct ct_safetensors **shards; /* [n_shards] */
     int n_shards;
 
@@ -36,8 +38,7 @@ struct ct_model_file {
 CT_MUST_CHECK enum ct_status ct_model_file_reserve(struct ct_model_file *file, int n_weights,
                                                    struct ct_error *err);
 /* Within the room; the tensor's name is kept by the file. */
-void ct_model_file_add(struct ct_model_file *file, const struct ct_tensor *tensor,
-                       int n_permuted_heads);
+void ct_model_file_add(struct ct_model_file *file, const struct ct_weight *weight);
 /* After the last add: CT_FORMAT when there are no weights or a name appears twice. */
 CT_MUST_CHECK enum ct_status ct_model_file_index(struct ct_model_file *file, struct ct_error *err);
 
@@ -47,6 +48,10 @@ CT_MUST_CHECK enum ct_status ct_model_gguf_read(struct ct_model_file *file,
                                                 const struct ct_gguf_names *families,
                                                 struct ct_error *err);
 CT_MUST_CHECK enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *err);
+
+/* Fills onnx and weights from path/model.onnx or path/onnx/model.onnx. CT_NOT_FOUND when there is
+ * neither; what ct_onnx_open says. The message names the file. */
+CT_MUST_CHECK enum ct_status ct_model_onnx_read(struct ct_model_file *file, struct ct_error *err);
 
 /* ct_hf_config_parse, of JSON that was read already. */
 CT_MUST_CHECK enum ct_status ct_hf_config_read(const json_t *config, struct ct_hparams *out,

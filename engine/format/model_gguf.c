@@ -70,11 +70,11 @@ static enum ct_status add_tensor(struct ct_model_file *file, const struct ct_nam
         return ct_error_set(err, CT_FORMAT,
                             "tensor %s has %" PRId64 " rows, expected %d heads of %d", stored->name,
                             stored->shape[0], heads, h->head_dim);
-    struct ct_tensor tensor = *stored;
-    tensor.name = fill_name(&file->arena, row->hf, layer);
-    if (tensor.name == NULL)
+    struct ct_weight weight = {.tensor = *stored, .n_permuted_heads = heads};
+    weight.tensor.name = fill_name(&file->arena, row->hf, layer);
+    if (weight.tensor.name == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for tensor names");
-    ct_model_file_add(file, &tensor, heads);
+    ct_model_file_add(file, &weight);
     return CT_OK;
 }
 

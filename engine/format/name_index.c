@@ -42,6 +42,19 @@ const struct ct_name_entry *ct_name_index_sort(struct ct_name_index *index)
     return NULL;
 }
 
+void ct_name_index_unique(struct ct_name_index *index)
+{
+    int n_unique = 0;
+    ct_name_index_sort(index);
+    for (int i = 0; i < index->n_entries; i++)
+        if (i == 0 || compare(&index->entries[i], &index->entries[n_unique - 1]) != 0) {
+            index->entries[n_unique] = index->entries[i];
+            index->entries[n_unique].position = n_unique;
+            n_unique++;
+        }
+    index->n_entries = n_unique;
+}
+
 int ct_name_index_find(const struct ct_name_index *index, const char *text, size_t n_bytes)
 {
     struct ct_name_entry key = {text, n_bytes, 0};
@@ -60,4 +73,10 @@ bool ct_name_is_plain(const char *text, size_t n_bytes)
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
             return false;
     return true;
+}
+
+bool ct_name_is_file(const char *text, size_t n_bytes)
+{
+    return ct_name_is_plain(text, n_bytes) && strlen(text) == n_bytes && text[0] != '.' &&
+           strchr(text, '/') == NULL;
 }

@@ -33,11 +33,18 @@ void ct_name_index_add(struct ct_name_index *index, const char *text, size_t n_b
 /* After the last add, before the first find. Returns a name that was added twice, or NULL. */
 const struct ct_name_entry *ct_name_index_sort(struct ct_name_index *index);
 
+/* The same where names may be added more than once: each stays once, and its position is its place in
+ * the order of names. */
+void ct_name_index_unique(struct ct_name_index *index);
+
 /* The position of a name, or -1. */
 int ct_name_index_find(const struct ct_name_index *index, const char *text, size_t n_bytes);
 
 /* Whether a name is fit for messages and files: 1..CT_MAX_NAME bytes, no control characters. */
 enum { CT_MAX_NAME = 255 };
 bool ct_name_is_plain(const char *text, size_t n_bytes);
+
+/* Whether a name that a model's file gives is that of a file in the same directory. */
+bool ct_name_is_file(const char *text, size_t n_bytes);
 
 #endif

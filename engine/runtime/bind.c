@@ -95,9 +95,9 @@ static enum ct_status bind_grid(struct ct_binding *b, const struct ct_patches *p
     return status;
 }
 
-static enum ct_status bind_plain(struct ct_binding *b, const struct ct_slot *slot,
-                                 const struct ct_weight *weight, struct ct_matrix *m,
-                                 struct ct_error *err)
+static enum ct_status bind_plain(struct ct_binding *b, const struct ct_model_file *file,
+                                 const struct ct_slot *slot, const struct ct_weight *weight,
+                                 struct ct_matrix *m, struct ct_error *err)
 {
     const struct ct_tensor *t = &weight->tensor;
     const bool is_vector = slot->n == 0;
@@ -105,15 +105,15 @@ static enum ct_status bind_plain(struct ct_binding *b, const struct ct_slot *slo
     m->n_bytes = t->n_bytes;
     m->kind = is_vector ? CT_MATRIX_VECTOR : CT_MATRIX_DENSE;
     m->dense_type = CT_DTYPE_F32;
-    const bool is_aligned = (uintptr_t)t->data % 4 == 0;
-    if (is_aligned && weight->n_permuted_heads == 0 && t->dtype == CT_DTYPE_F32) {
+    const bool can_view = (uintptr_t)t->data % 4 == 0 && ct_weight_is_plain(weight);
+    if (can_view && t->dtype == CT_DTYPE_F32) {
         m->dense = t->data;
-    } else if (is_aligned && weight->n_permuted_heads == 0 && !is_vector &&
-               (t->dtype == CT_DTYPE_F16 || t->dtype == CT_DTYPE_BF16)) {
+    } else if (can_view && !is_vector && (t->dtype == CT_DTYPE_F16 || t->dtype == CT_DTYPE_BF16)) {
         m->dense = t->data;
         m->dense_type = t->dtype;
     } else {
         m->dense = rows_f32(b, weight, n, slot->k);
+        ct_model_file_forget(file, weight); /* the copy is what is read from now on */
     }
     if (m->dense == NULL)
         return ct_error_set(err, CT_MEMORY, "%s: no memory for its %lld values", slot->name,
@@ -145,7 +145,7 @@ enum ct_status ct_binding_init(struct ct_binding *b, const struct ct_graph *grap
         } else if (status == CT_NOT_FOUND) {
             status = ct_binding_check(slot, weight, err);
             if (status == CT_OK)
-                status = bind_plain(b, slot, weight, m, err);
+                status = bind_plain(b, file, slot, weight, m, err);
         }
         b->n_parameters += (slot->n > 0 ? slot->n : 1) * slot->k;
         b->n_bytes += (int64_t)m->n_bytes;
