@@ -79,7 +79,7 @@ SYSTEM = {
 }
 
 # Names that a tool or a format prescribes, and folders of data, may repeat.
-COMMON_NAMES = {"CMakeLists.txt", "README.md", "__init__.py"}
+COMMON_NAMES = {"CMakeLists.txt", "README.md", "__init__.py", "requirements.txt"}
 DATA_FOLDERS = (
     "tests/fuzz/corpus",
     "tests/golden",
