@@ -3,11 +3,11 @@
 bert_vectors.json: what Hugging Face transformers makes of sequences in float32, as vectors by the mean
 of all tokens and by the first one, each also divided by its length.
 
-The positions reach past one page of keys. With MODEL, a directory of a real sentence encoder, the vectors of
-the sentences below are written to minilm_vectors.json instead.
+The positions reach past one page of keys. With MODEL and NAME, the directory of a real sentence encoder, the
+vectors of the sentences below are written to NAME_vectors.json instead (minilm, mpnet).
 
 Needs: torch 2.15.0, transformers 5.23.0, tokenizers 0.22.2, safetensors 0.8.0, numpy 2.4.6.
-Run: python3 make_bert.py [MODEL]
+Run: python3 make_bert.py [MODEL NAME]
 """
 
 import json
@@ -120,14 +120,14 @@ def write_fixture():
     write_json(HERE / "bert_vectors.json", cases)
 
 
-def write_real(path):
+def write_real(path, name):
     tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path).eval()
     cases = []
     for text in SENTENCES:
         ids = tokenizer(text)["input_ids"]
         cases.append({"text": text, "tokens": ids, "mean_unit": vectors(model, ids)["mean_unit"]})
-    write_json(HERE / "minilm_vectors.json", cases)
+    write_json(HERE / f"{name}_vectors.json", cases)
 
 
 if __name__ == "__main__":
-    write_real(sys.argv[1]) if len(sys.argv) > 1 else write_fixture()
+    write_real(*sys.argv[1:]) if len(sys.argv) > 1 else write_fixture()

@@ -10,6 +10,7 @@
 #define CACHED_SMOLLM2 "SmolLM2-135M-Instruct.Q4_1.gguf"
 #define CACHED_QWEN2   "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 #define CACHED_MINI_LM "all-MiniLM-L6-v2"
+#define CACHED_MPNET   "all-mpnet-base-v2"
 
 /* Sets path; false where there is no such file. */
 static inline bool cached_model(const char *file, char path[512])

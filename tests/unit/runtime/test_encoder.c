@@ -1,6 +1,6 @@
 /* Sentence encoders against Hugging Face transformers in float32: vectors of the fixture in
- * tests/support/bert, alone and many in one step, and of all-MiniLM-L6-v2 where it was fetched. In float
- * mode the engine differs by the order of its sums and by keys and values kept in f16. */
+ * tests/support/bert, alone and many in one step, and of all-MiniLM-L6-v2 and all-mpnet-base-v2 where they
+ * are in the cache. In float mode the engine differs by the order of its sums and by keys and values kept in f16. */
 #include "tests/support/cached_model.h"
 #include "tests/support/reference.h"
 
@@ -164,16 +164,16 @@ static void a_profile_counts_the_whole_model(void **state)
     ct_engine_close(engine);
 }
 
-/* Of the real model, from the text on. */
-static void mini_lm_equals_the_reference(void **state)
+/* Of real models, from the text on. */
+static void check_real(const char *name, const char *file)
 {
-    (void)state;
-    char path[512];
+    char path[512], weights[128];
     static int32_t expected[REFERENCE_MAX_TOK];
-    if (!cached_model(CACHED_MINI_LM "/model.safetensors", path))
+    snprintf(weights, sizeof weights, "%s/model.safetensors", name);
+    if (!cached_model(weights, path))
         skip();
-    cached_model(CACHED_MINI_LM, path);
-    json_t *cases = reference_load("minilm_vectors.json");
+    cached_model(name, path);
+    json_t *cases = reference_load(file);
     struct ct_engine *engine = reference_engine(path, CT_ACTIVATIONS_FLOAT, CT_KV_F16);
     size_t i;
     const json_t *one;
@@ -188,6 +188,18 @@ static void mini_lm_equals_the_reference(void **state)
     json_decref(cases);
 }
 
+static void mini_lm_equals_the_reference(void **state)
+{
+    (void)state;
+    check_real(CACHED_MINI_LM, "minilm_vectors.json");
+}
+
+static void mpnet_equals_the_reference(void **state)
+{
+    (void)state;
+    check_real(CACHED_MPNET, "mpnet_vectors.json");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +209,7 @@ int main(void)
         cmocka_unit_test(sequences_go_whole),
         cmocka_unit_test(a_profile_counts_the_whole_model),
         cmocka_unit_test(mini_lm_equals_the_reference),
+        cmocka_unit_test(mpnet_equals_the_reference),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
