@@ -226,6 +226,43 @@ static void test_bert(void **state)
     }
 }
 
+/* Relatives of BERT: distilbert/distilbert-base-uncased's and microsoft/mpnet-base's sizes. */
+static void test_relatives_of_bert(void **state)
+{
+    (void)state;
+#define DISTILBERT(layers)                                                                         \
+    "{\"model_type\":\"distilbert\",\"dim\":768,\"hidden_dim\":3072,\"n_heads\":12," layers        \
+    "\"max_position_embeddings\":512,\"vocab_size\":30522,\"activation\":\"relu\"}"
+#define MPNET(buckets)                                                                             \
+    "{\"model_type\":\"mpnet\",\"hidden_size\":768,\"intermediate_size\":3072,"                    \
+    "\"num_attention_heads\":12,\"num_hidden_layers\":12,\"max_position_embeddings\":514,"         \
+    "\"vocab_size\":30527,\"layer_norm_eps\":1e-5,\"relative_attention_num_buckets\":" buckets "}"
+    static const char distilbert[] = DISTILBERT("\"n_layers\":6,"), mpnet[] = MPNET("32");
+    struct ct_hparams h;
+    struct ct_error err;
+    assert_int_equal(ct_hf_config_parse(distilbert, strlen(distilbert), &h, &err), CT_OK);
+    assert_true(h.is_encoder && h.n_layers == 6 && h.d_model == 768 && h.d_ff == 3072);
+    assert_true(h.n_types == 0 && h.first_place == 0 && h.context_tok == 512);
+    assert_true(h.activation == CT_ACTIVATION_RELU && h.norm_eps == 1e-12);
+    assert_int_equal(ct_hf_config_parse(mpnet, strlen(mpnet), &h, &err), CT_OK);
+    assert_true(h.n_types == 0 && h.first_place == 2 && h.context_tok == 512);
+    assert_true(h.activation == CT_ACTIVATION_GELU && h.norm_eps == 1e-5);
+    static const struct {
+        const char *text;
+        enum ct_status status;
+        const char *message;
+    } others[] = {
+        {DISTILBERT(""), CT_FORMAT, "n_layers is nothing"},
+        {DISTILBERT("\"n_layers\":1025,"), CT_FORMAT, "n_layers is 1025, expected 1..1024"},
+        {MPNET("64"), CT_UNSUPPORTED, "relative_attention_num_buckets is 64, expected 32"},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_int_equal(ct_hf_config_parse(others[i].text, strlen(others[i].text), &h, &err),
+                         others[i].status);
+        assert_non_null(strstr(err.message, others[i].message));
+    }
+}
+
 static void test_text_that_is_no_config(void **state)
 {
     (void)state;
@@ -375,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_other_arithmetic_is_refused),
         cmocka_unit_test(test_qwen2),
         cmocka_unit_test(test_bert),
+        cmocka_unit_test(test_relatives_of_bert),
         cmocka_unit_test(test_text_that_is_no_config),
         cmocka_unit_test(test_written_config_is_read_back),
         cmocka_unit_test(test_gguf_metadata_is_read),
