@@ -235,9 +235,10 @@ enum ct_status ct_eval_sts_score(struct ct_engine *engine, const char *path, int
     struct pairs pairs = {0};
     float *vectors = NULL;
     struct ranked *sides = NULL;
-    if (!ct_engine_info(engine)->is_encoder)
-        return ct_error_set(err, CT_INVALID,
-                            "the model generates text; sts needs a sentence encoder");
+    if (ct_engine_info(engine)->task != CT_TASK_EMBED)
+        return ct_error_set(err, CT_INVALID, "the model %s; sts needs a sentence encoder",
+                            ct_engine_info(engine)->task == CT_TASK_CLASSIFY ? "classifies"
+                                                                             : "generates text");
     enum ct_status status = read_pairs(path, &pairs, err);
     if (status != CT_OK)
         goto out;

@@ -32,6 +32,11 @@ struct run {
 
 /* ---- what becomes of each tensor ---- */
 
+enum { LEAST_WEIGHTS = 1024 };
+
+/* Of less than a tile of rows the indices and scales take as much as the weights, and among few
+ * weights there is little to find: a table of token types, or of distances, or the last matrix of a
+ * classifier of a few classes. */
 static bool is_clusterable(const struct ct_tensor *tensor)
 {
     switch (tensor->dtype) {
@@ -43,7 +48,8 @@ static bool is_clusterable(const struct ct_tensor *tensor)
     case CT_DTYPE_I64:
         return false;
     default:
-        return tensor->n_dims == 2 || tensor->n_dims == CT_MAX_DIMS; /* or a convolution's */
+        return (tensor->n_dims == 2 || tensor->n_dims == CT_MAX_DIMS) && /* or a convolution's */
+               tensor->shape[0] >= CT_TILE_ROWS && ct_tensor_n_elements(tensor) >= LEAST_WEIGHTS;
     }
 }
 

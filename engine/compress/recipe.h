@@ -2,7 +2,7 @@
  * comes out.
  *
  *   matrices [n, k]    clustered (or their blocks kept)       engine/compress/quantize.h
- *   everything else    copied as it is                        norms and other small tensors
+ *   everything else    copied as it is                        norms, and matrices of few weights
  *   config.json, tokenizer.json, ...                          engine/compress/sidecar.h
  *
  * The model's file is read through its mapping, tensor after tensor, and pages that are done with
