@@ -1,9 +1,11 @@
 #include "cli/calibrate.h"
 
 #include "cli/cli.h"
+#include "cli/image_folder.h"
 #include "engine/engine.h"
 #include "engine/runtime/layerwise.h"
 #include "engine/runtime/text.h"
+#include "engine/runtime/vision.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -148,26 +150,74 @@ static enum ct_status read_text(const struct ct_model_file *model, const char *p
     return status;
 }
 
-enum ct_status ct_calibration_open(const struct ct_model_file *model, const char *text,
+static enum ct_status open_text(struct ct_calibration *calibration,
+                                const struct ct_model_file *model, const char *path,
+                                struct ct_error *err)
+{
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    enum ct_status status = read_text(model, path, &ids, &n_ids, err);
+    const struct ct_layerwise_text text = {
+        .tokens = ids,
+        .n_tokens = n_ids < CT_CALIBRATION_TOK ? (int64_t)n_ids : CT_CALIBRATION_TOK,
+        .window_tok = ct_model_file_hparams(model)->is_encoder ? SENTENCE_TOK : WINDOW_TOK,
+    };
+    if (status == CT_OK)
+        status = ct_layerwise_open(model, &text, calibration->pool, &calibration->run, err);
+    free(ids);
+    return status;
+}
+
+/* Images of a folder, spread evenly, as many as have CT_CALIBRATION_PATCHES. */
+static enum ct_status open_images(struct ct_calibration *calibration,
+                                  const struct ct_model_file *model, const char *dir,
+                                  struct ct_error *err)
+{
+    const struct ct_hparams *h = ct_model_file_hparams(model);
+    const size_t n_pixels =
+        (size_t)h->vision.n_channels * (size_t)h->vision.height * (size_t)h->vision.width;
+    struct ct_image_folder folder;
+    enum ct_status status = ct_image_folder_init(&folder, dir, err);
+    if (status != CT_OK)
+        return status;
+    const int n_most = (CT_CALIBRATION_PATCHES + h->context_tok - 1) / h->context_tok;
+    const int n = folder.n_files < n_most ? folder.n_files : n_most;
+    float *images = malloc((size_t)n * n_pixels * sizeof *images);
+    if (images == NULL)
+        status = ct_error_set(err, CT_MEMORY, "no memory for %d images", n);
+    for (int i = 0; i < n && status == CT_OK; i++) {
+        const char *path = folder.files[(int64_t)i * folder.n_files / n].path;
+        char *bytes = NULL;
+        size_t n_bytes;
+        status = ct_cli_read_file(path, &bytes, &n_bytes, err);
+        if (status == CT_OK &&
+            (status = ct_vision_read_image(h, (const uint8_t *)bytes, n_bytes,
+                                           images + (size_t)i * n_pixels, err)) != CT_OK)
+            ct_error_prefix(err, "%s", path);
+        free(bytes);
+    }
+    const struct ct_layerwise_text text = {.images = images, .n_images = n};
+    if (status == CT_OK)
+        status = ct_layerwise_open(model, &text, calibration->pool, &calibration->run, err);
+    free(images);
+    ct_image_folder_deinit(&folder);
+    return status;
+}
+
+enum ct_status ct_calibration_open(const struct ct_model_file *model, const char *path,
                                    struct ct_pool *pool, struct ct_calibration **out,
                                    struct ct_error *err)
 {
     *out = NULL;
-    int32_t *ids = NULL;
-    size_t n_ids = 0;
     struct ct_calibration *calibration = calloc(1, sizeof *calibration);
     if (calibration == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory to calibrate");
     calibration->calibrator = (struct ct_calibrator){find_place, calibrate, calibration};
     calibration->pool = pool;
     calibration->place = -1;
-    const int window_tok = ct_model_file_hparams(model)->is_encoder ? SENTENCE_TOK : WINDOW_TOK;
-    enum ct_status status = read_text(model, text, &ids, &n_ids, err);
-    if (status == CT_OK)
-        status = ct_layerwise_open(model, ids,
-                                   n_ids < CT_CALIBRATION_TOK ? (int64_t)n_ids : CT_CALIBRATION_TOK,
-                                   window_tok, pool, &calibration->run, err);
-    free(ids);
+    const bool is_vision = ct_model_file_hparams(model)->vision.n_channels > 0;
+    enum ct_status status = is_vision ? open_images(calibration, model, path, err)
+                                      : open_text(calibration, model, path, err);
     if (status != CT_OK) {
         ct_calibration_close(calibration);
         return status;

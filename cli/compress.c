@@ -234,8 +234,11 @@ static const struct ct_option options[] = {
      "the blocks' own scales and offsets. Other matrices are clustered.",
      CT_OPTION_FLAG, &settings.keeps_blocks, 0, 0, NULL},
     {"calibrate", "FILE",
-     "Run the model over this text (its first 8192 tokens) and fit each matrix to the inputs that "
-     "it sees there, feeding its errors back.",
+     "Run the model over this text (its first 8192 tokens), or a vision model over the images of "
+     "this "
+     "folder (as many as have 16384 patches), and fit each matrix to the inputs that it sees "
+     "there, "
+     "feeding its errors back.",
      CT_OPTION_TEXT, &settings.calibration_text, 0, 0, NULL},
     {"kmeans", "METHOD",
      "lloyd iterates from a good start; exact finds the best clusters by dynamic programming. auto "

@@ -1,49 +1,22 @@
 #include "cli/eval_images.h"
 
 #include "cli/cli.h"
+#include "cli/image_folder.h"
 #include "cli/progress.h"
 
 #include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
 enum { TOP = 5 };
 
+/* An image and its class. */
 struct image {
-    char *path;
+    const char *path;
     int class;
 };
 
-struct images {
-    struct image *items;
-    int n, capacity;
-};
-
-/* ---- which images, of which class ---- */
-
-static bool is_image(const char *name)
-{
-    static const char *const endings[] = {".jpg", ".jpeg", ".png"};
-    const size_t n = strlen(name);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
-        if (n > strlen(endings[i]) && strcasecmp(name + n - strlen(endings[i]), endings[i]) == 0)
-            return true;
-    return false;
-}
-
-static bool is_folder(const char *dir, const char *name)
-{
-    char path[PATH_MAX];
-    struct stat info;
-    return snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path &&
-           stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
+/* ---- which image is of which class ---- */
 
 static char folded(char c)
 {
@@ -86,96 +59,48 @@ static int find_class(const struct ct_engine *engine, const char *name, bool is_
     return class;
 }
 
-static enum ct_status add_image(struct images *images, const char *dir, const char *name, int class,
-                                struct ct_error *err)
+/* The class of each subfolder: the label that its name is. Where none is, but there are as many as labels,
+ * they stand in the labels' order, as torchvision has it. */
+static enum ct_status find_folder_classes(const struct ct_engine *engine, const char *dir,
+                                          const struct ct_image_folder *folder, int *classes,
+                                          struct ct_error *err)
 {
-    if (images->n == images->capacity) {
-        const int capacity = 2 * images->capacity + 64;
-        struct image *larger = realloc(images->items, (size_t)capacity * sizeof *larger);
-        if (larger == NULL)
-            return ct_error_set(err, CT_MEMORY, "no memory for %d images", capacity);
-        images->items = larger;
-        images->capacity = capacity;
+    const int n_labels = ct_engine_info(engine)->n_labels;
+    int n_named = 0;
+    for (int i = 0; i < folder->n_folders; i++) {
+        classes[i] = find_class(engine, folder->folders[i], false);
+        n_named += classes[i] >= 0;
     }
-    struct image *image = &images->items[images->n];
-    image->class = class;
-    if (asprintf(&image->path, "%s/%s", dir, name) < 0)
-        return ct_error_set(err, CT_MEMORY, "no memory for %s/%s", dir, name);
-    images->n++;
+    for (int i = 0; i < folder->n_folders; i++) {
+        if (n_named == 0 && folder->n_folders == n_labels)
+            classes[i] = i;
+        if (classes[i] < 0)
+            return ct_error_set(err, CT_INVALID,
+                                "%s/%s: its class is none of the model's %d labels", dir,
+                                folder->folders[i], n_labels);
+    }
     return CT_OK;
 }
 
-static int is_visible(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
-
-/* The images in a folder, all of one class. */
-static enum ct_status list_class(struct images *images, const char *dir, int class,
-                                 struct ct_error *err)
-{
-    struct dirent **entries;
-    const int n = scandir(dir, &entries, is_visible, alphasort);
-    if (n < 0)
-        return ct_error_set(err, CT_IO, "%s: %s", dir, strerror(errno));
-    enum ct_status status = CT_OK;
-    for (int i = 0; i < n; i++) {
-        if (status == CT_OK && is_image(entries[i]->d_name))
-            status = add_image(images, dir, entries[i]->d_name, class, err);
-        free(entries[i]);
-    }
-    free(entries);
-    return status;
-}
-
-/* Names below dir: folders are classes, files have theirs in their names. Where no folder has the name of
- * a label, but there are as many as labels, they stand in the labels' order, as torchvision has it. */
-static enum ct_status list_entries(const struct ct_engine *engine, struct images *images,
-                                   const char *dir, struct dirent **entries, int n,
+/* images [folder->n_files] */
+static enum ct_status find_classes(const struct ct_engine *engine, const char *dir,
+                                   const struct ct_image_folder *folder, struct image *images,
                                    struct ct_error *err)
 {
-    int n_folders = 0, n_named = 0, place = 0;
-    enum ct_status status = CT_OK;
-    for (int i = 0; i < n; i++)
-        if (is_folder(dir, entries[i]->d_name)) {
-            n_folders++;
-            n_named += find_class(engine, entries[i]->d_name, false) >= 0;
-        }
-    const bool is_ordered = n_named == 0 && n_folders == ct_engine_info(engine)->n_labels;
-    for (int i = 0; i < n && status == CT_OK; i++) {
-        const char *name = entries[i]->d_name;
-        char path[PATH_MAX];
-        const bool is_file = !is_folder(dir, name);
-        if (is_file && !is_image(name))
-            continue;
-        const int class = is_file || !is_ordered ? find_class(engine, name, is_file) : place++;
-        if (class < 0)
-            return ct_error_set(err, CT_INVALID,
-                                "%s/%s: its class is none of the model's %d labels", dir, name,
-                                ct_engine_info(engine)->n_labels);
-        if (is_file) {
-            status = add_image(images, dir, name, class, err);
-        } else {
-            snprintf(path, sizeof path, "%s/%s", dir, name); /* fits, as is_folder found */
-            status = list_class(images, path, class, err);
-        }
+    int *classes = calloc((size_t)folder->n_folders + 1, sizeof *classes);
+    if (classes == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for %d classes", folder->n_folders);
+    enum ct_status status = find_folder_classes(engine, dir, folder, classes, err);
+    for (int i = 0; i < folder->n_files && status == CT_OK; i++) {
+        const struct ct_image_file *file = &folder->files[i];
+        images[i] =
+            (struct image){file->path, file->folder >= 0 ? classes[file->folder]
+                                                         : find_class(engine, file->name, true)};
+        if (images[i].class < 0)
+            status = ct_error_set(err, CT_INVALID, "%s: its class is none of the model's %d labels",
+                                  file->path, ct_engine_info(engine)->n_labels);
     }
-    return status;
-}
-
-static enum ct_status list_images(const struct ct_engine *engine, const char *dir,
-                                  struct images *images, struct ct_error *err)
-{
-    struct dirent **entries;
-    const int n = scandir(dir, &entries, is_visible, alphasort);
-    if (n < 0)
-        return ct_error_set(err, CT_IO, "%s: %s", dir, strerror(errno));
-    enum ct_status status = list_entries(engine, images, dir, entries, n, err);
-    for (int i = 0; i < n; i++)
-        free(entries[i]);
-    free(entries);
-    if (status == CT_OK && images->n == 0)
-        status = ct_error_set(err, CT_INVALID, "%s: no JPEG or PNG files", dir);
+    free(classes);
     return status;
 }
 
@@ -233,9 +158,10 @@ static enum ct_status score_batch(struct ct_engine *engine, const struct image *
     return status;
 }
 
-static enum ct_status score_all(struct ct_engine *engine, const struct images *images, int64_t n,
-                                struct ct_progress *progress, struct ct_image_score *score,
-                                struct ct_error *err)
+/* n of n_images, spread evenly. */
+static enum ct_status score_all(struct ct_engine *engine, const struct image *images,
+                                int64_t n_images, int64_t n, struct ct_progress *progress,
+                                struct ct_image_score *score, struct ct_error *err)
 {
     const struct ct_engine_info *info = ct_engine_info(engine);
     const size_t n_planes =
@@ -252,7 +178,7 @@ static enum ct_status score_all(struct ct_engine *engine, const struct images *i
     for (int64_t i = 0; i < n && status == CT_OK; i += batch) {
         const int n_own = n - i < batch ? (int)(n - i) : batch;
         for (int j = 0; j < n_own; j++)
-            own[j] = &images->items[(i + j) * images->n / n];
+            own[j] = &images[(i + j) * n_images / n];
         status = score_batch(engine, own, n_own, slices, planes, n_planes, score, err);
         if (status == CT_OK)
             ct_progress_update(progress, "images", (double)(i + n_own) / (double)n);
@@ -267,19 +193,26 @@ enum ct_status ct_score_images(struct ct_engine *engine, const char *dir, int64_
                                bool is_quiet, struct ct_image_score *score, struct ct_error *err)
 {
     const struct ct_engine_info *info = ct_engine_info(engine);
-    struct images images = {0};
+    struct ct_image_folder folder = {0};
     struct ct_progress progress;
+    struct image *images = NULL;
     *score = (struct ct_image_score){0};
     if (info->image.n_channels == 0 || info->task != CT_TASK_CLASSIFY)
         return ct_error_set(err, CT_INVALID, "%s is no image classifier", info->name);
+    enum ct_status status = ct_image_folder_init(&folder, dir, err);
+    if (status != CT_OK)
+        return status;
     ct_progress_init(&progress, is_quiet);
-    enum ct_status status = list_images(engine, dir, &images, err);
+    images = calloc((size_t)folder.n_files, sizeof *images);
+    status = images != NULL
+                 ? find_classes(engine, dir, &folder, images, err)
+                 : ct_error_set(err, CT_MEMORY, "no memory for %d images", folder.n_files);
     if (status == CT_OK)
-        status = score_all(engine, &images, limit > 0 && limit < images.n ? limit : images.n,
-                           &progress, score, err);
+        status = score_all(engine, images, folder.n_files,
+                           limit > 0 && limit < folder.n_files ? limit : folder.n_files, &progress,
+                           score, err);
     ct_progress_finish(&progress);
-    for (int i = 0; i < images.n; i++)
-        free(images.items[i].path);
-    free(images.items);
+    ct_image_folder_deinit(&folder);
+    free(images);
     return status;
 }

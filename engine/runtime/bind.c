@@ -60,38 +60,41 @@ enum ct_status ct_binding_check(const struct ct_slot *slot, const struct ct_weig
                         (long long)slot->k);
 }
 
-/* The places that there are are those that were stored. */
-static bool is_whole_grid(const struct ct_patches *p)
-{
-    return p->stored_lines == ct_patch_lines(p) && p->stored_columns == ct_patch_columns(p);
-}
-
-/* A table of places [n_prefix + stored patches, k], made one of the patches that there are. */
-static enum ct_status bind_grid(struct ct_binding *b, const struct ct_patches *p,
-                                const struct ct_slot *slot, const struct ct_weight *weight,
-                                struct ct_matrix *m, struct ct_error *err)
+enum ct_status ct_binding_read_places(const struct ct_patches *p, const struct ct_slot *slot,
+                                      const struct ct_weight *weight, float *table,
+                                      struct ct_error *err)
 {
     struct ct_slot stored = *slot;
     stored.n = p->n_prefix + (int64_t)p->stored_lines * p->stored_columns;
     enum ct_status status = ct_binding_check(&stored, weight, err);
     if (status != CT_OK)
         return status;
-    float *table = own(b, (size_t)(slot->n * slot->k) * sizeof *table);
     float *rows = malloc((size_t)(stored.n * slot->k) * sizeof *rows);
-    if (table == NULL || rows == NULL)
-        status = ct_error_set(err, CT_MEMORY, "%s: no memory for %lld places", slot->name,
-                              (long long)slot->n);
-    for (int64_t i = 0; status == CT_OK && i < stored.n; i++)
+    if (rows == NULL)
+        return ct_error_set(err, CT_MEMORY, "%s: no memory for its %lld places", slot->name,
+                            (long long)stored.n);
+    for (int64_t i = 0; i < stored.n; i++)
         ct_weight_row_f32(weight, i, rows + i * slot->k);
-    if (status == CT_OK)
-        ct_places_resize(p, slot->k, rows, table);
+    ct_places_resize(p, slot->k, rows, table);
     free(rows);
+    return CT_OK;
+}
+
+static enum ct_status bind_places(struct ct_binding *b, const struct ct_patches *p,
+                                  const struct ct_slot *slot, const struct ct_weight *weight,
+                                  struct ct_matrix *m, struct ct_error *err)
+{
+    float *table = own(b, (size_t)(slot->n * slot->k) * sizeof *table);
+    if (table == NULL)
+        return ct_error_set(err, CT_MEMORY, "%s: no memory for %lld places", slot->name,
+                            (long long)slot->n);
+    enum ct_status status = ct_binding_read_places(p, slot, weight, table, err);
     *m = (struct ct_matrix){.kind = CT_MATRIX_DENSE,
                             .n = slot->n,
                             .k = slot->k,
                             .dense = table,
                             .dense_type = CT_DTYPE_F32,
-                            .n_bytes = weight->tensor.n_bytes};
+                            .n_bytes = status == CT_OK ? weight->tensor.n_bytes : 0};
     return status;
 }
 
@@ -140,8 +143,8 @@ enum ct_status ct_binding_init(struct ct_binding *b, const struct ct_graph *grap
         const struct ct_weight *weight = ct_model_file_find(file, slot->name);
         if (status == CT_OK) {
             status = bind_clustered(b, slot, m, err);
-        } else if (status == CT_NOT_FOUND && slot->is_grid && !is_whole_grid(&graph->patches)) {
-            status = bind_grid(b, &graph->patches, slot, weight, m, err);
+        } else if (status == CT_NOT_FOUND && slot->is_grid) {
+            status = bind_places(b, &graph->patches, slot, weight, m, err);
         } else if (status == CT_NOT_FOUND) {
             status = ct_binding_check(slot, weight, err);
             if (status == CT_OK)

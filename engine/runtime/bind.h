@@ -29,4 +29,11 @@ void ct_binding_deinit(struct ct_binding *binding);
 CT_MUST_CHECK enum ct_status ct_binding_check(const struct ct_slot *slot,
                                               const struct ct_weight *weight, struct ct_error *err);
 
+/* The rows of a slot that is_grid, [slot->n, k], made of those that are stored: places.h. CT_FORMAT,
+ * CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_binding_read_places(const struct ct_patches *patches,
+                                                    const struct ct_slot *slot,
+                                                    const struct ct_weight *weight, float *table,
+                                                    struct ct_error *err);
+
 #endif

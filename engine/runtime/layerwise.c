@@ -16,16 +16,24 @@ struct ct_layerwise {
     float **kept; /* [n_values]: [n_rows, width] of those that are live; others NULL */
     int next;     /* the product in front of which it stands; n_nodes: none */
     int window_tok, n_windows;
+    int n_logits;     /* rows of a window that go on as though an answer came from each */
     int32_t *places;  /* [window_tok]: 0, 1, 2, ... */
     int32_t *lengths; /* [window_tok], all window_tok */
     uint16_t *kv;     /* keys and values of one window */
     uint16_t **pages;
     uint16_t *const **row_pages; /* [window_tok], all `pages` */
+    const float **row_pixels;    /* [window_tok]: the window's image */
 };
 
-static int64_t n_rows_of(const struct ct_layerwise *run)
+/* Rows that a value has in a window. */
+static int window_rows(const struct ct_layerwise *run, int value)
 {
-    return (int64_t)run->n_windows * run->window_tok;
+    return run->graph.values[value].rows == CT_ROWS_LOGITS ? run->n_logits : run->window_tok;
+}
+
+static int64_t n_rows_of(const struct ct_layerwise *run, int value)
+{
+    return (int64_t)run->n_windows * window_rows(run, value);
 }
 
 static bool is_product(const struct ct_layerwise *run, int node)
@@ -47,7 +55,7 @@ static enum ct_status load_weight(struct ct_layerwise *run, int slot, struct ct_
 {
     const struct ct_slot *s = &run->graph.slots[slot];
     const struct ct_weight *weight = ct_model_file_find(run->file, s->name);
-    enum ct_status status = ct_binding_check(s, weight, err);
+    enum ct_status status = s->is_grid ? CT_OK : ct_binding_check(s, weight, err);
     if (status != CT_OK)
         return status;
     const int64_t n = s->n > 0 ? s->n : 1;
@@ -55,10 +63,14 @@ static enum ct_status load_weight(struct ct_layerwise *run, int slot, struct ct_
     if (rows == NULL)
         return ct_error_set(err, CT_MEMORY, "%s: no memory for its %lld values", s->name,
                             (long long)(n * s->k));
-    for (int64_t i = 0; i < n; i++)
-        ct_weight_row_f32(weight, i, rows + i * s->k);
-    ct_model_file_forget(run->file, weight);
     run->weights[slot] = rows;
+    if (s->is_grid)
+        status = ct_binding_read_places(&run->graph.patches, s, weight, rows, err);
+    for (int64_t i = 0; i < n && !s->is_grid; i++)
+        ct_weight_row_f32(weight, i, rows + i * s->k);
+    if (status != CT_OK)
+        return status;
+    ct_model_file_forget(run->file, weight);
     run->matrices[slot] = (struct ct_matrix){
         .kind = s->n > 0 ? CT_MATRIX_DENSE : CT_MATRIX_VECTOR,
         .n = s->n,
@@ -128,10 +140,10 @@ static enum ct_status keep_live(struct ct_layerwise *run, int node, struct ct_er
         const int64_t width = run->graph.values[v].width;
         if (!is_live(run, v, node) || run->kept[v] != NULL)
             continue;
-        run->kept[v] = malloc((size_t)(n_rows_of(run) * width) * sizeof(float));
+        run->kept[v] = malloc((size_t)(n_rows_of(run, v) * width) * sizeof(float));
         if (run->kept[v] == NULL)
             return ct_error_set(err, CT_MEMORY, "no memory to calibrate with %lld tokens",
-                                (long long)n_rows_of(run));
+                                (long long)n_rows_of(run, v));
     }
     return CT_OK;
 }
@@ -153,9 +165,10 @@ static void move_live(struct ct_layerwise *run, int window, int node, bool is_ba
         if (!is_live(run, v, node))
             continue;
         int64_t ld, width = run->graph.values[v].width;
+        const int n_rows = window_rows(run, v);
         float *place = run->backend->ops->value(run->backend, v, &ld);
-        float *kept = run->kept[v] + (int64_t)window * run->window_tok * width;
-        for (int t = 0; t < run->window_tok; t++)
+        float *kept = run->kept[v] + (int64_t)window * n_rows * width;
+        for (int t = 0; t < n_rows; t++)
             memcpy(is_back ? kept + t * width : place + t * ld,
                    is_back ? place + t * ld : kept + t * width, (size_t)width * sizeof(float));
     }
@@ -163,19 +176,25 @@ static void move_live(struct ct_layerwise *run, int window, int node, bool is_ba
 
 /* ---- running ---- */
 
-/* Runs nodes [begin, end) over the whole text. */
-static enum ct_status run_nodes(struct ct_layerwise *run, int begin, int end, struct ct_error *err)
+/* Runs nodes [begin, end) over the whole text, or the images that PATCH at the beginning reads. */
+static enum ct_status run_nodes(struct ct_layerwise *run, const float *images, int begin, int end,
+                                struct ct_error *err)
 {
+    const struct ct_patches *p = &run->graph.patches;
+    const int64_t n_pixels = (int64_t)p->n_channels * p->height * p->width;
     const struct ct_batch batch = {
         .n_rows = run->window_tok,
+        .pixels = run->row_pixels,
         .positions = run->places,
         .lengths = run->lengths,
         .pages = run->row_pages,
-        .n_logits = run->window_tok,
+        .n_logits = run->n_logits,
         .logit_rows = run->places,
     };
     enum ct_status status = keep_live(run, end, err);
     for (int w = 0; w < run->n_windows && status == CT_OK; w++) {
+        for (int t = 0; t < run->window_tok && images != NULL; t++)
+            run->row_pixels[t] = images + w * n_pixels;
         move_live(run, w, begin, false);
         run->backend->ops->run(run->backend, &batch, begin, end);
         move_live(run, w, end, true);
@@ -201,7 +220,7 @@ enum ct_status ct_layerwise_seek(struct ct_layerwise *run, int place, struct ct_
     while (run->next < place && status == CT_OK) {
         const int product = run->next;
         run->next = find_product(run, product + 1);
-        status = run_nodes(run, product, run->next, err);
+        status = run_nodes(run, NULL, product, run->next, err);
         drop_product(run, product);
         if (status == CT_OK)
             status = load_product(run, err);
@@ -211,8 +230,9 @@ enum ct_status ct_layerwise_seek(struct ct_layerwise *run, int place, struct ct_
 
 const float *ct_layerwise_input(const struct ct_layerwise *run, int64_t *n_rows)
 {
-    *n_rows = n_rows_of(run);
-    return run->kept[run->graph.nodes[run->next].in];
+    const int in = run->graph.nodes[run->next].in;
+    *n_rows = n_rows_of(run, in);
+    return run->kept[in];
 }
 
 float *ct_layerwise_weight(struct ct_layerwise *run, const char *name)
@@ -226,25 +246,31 @@ float *ct_layerwise_weight(struct ct_layerwise *run, const char *name)
 
 /* ---- opening ---- */
 
-/* The first node's output, from the table where it lies, and from there to the first product. */
-static enum ct_status start(struct ct_layerwise *run, const int32_t *tokens, struct ct_error *err)
+/* EMBED's output, from the table where it lies. */
+static enum ct_status embed(struct ct_layerwise *run, const int32_t *tokens, struct ct_error *err)
 {
-    const struct ct_node *embed = &run->graph.nodes[0];
-    if (embed->op != CT_OP_EMBED)
-        return ct_error_set(err, CT_UNSUPPORTED,
-                            "calibration needs a model that begins with EMBED");
-    const struct ct_slot *slot = &run->graph.slots[embed->weights[0]];
+    const struct ct_node *node = &run->graph.nodes[0];
+    const struct ct_slot *slot = &run->graph.slots[node->weights[0]];
     const struct ct_weight *table = ct_model_file_find(run->file, slot->name);
     enum ct_status status = ct_binding_check(slot, table, err);
     if (status == CT_OK)
         status = keep_live(run, 1, err);
-    for (int64_t t = 0; t < n_rows_of(run) && status == CT_OK; t++)
-        ct_weight_row_f32(table, tokens[t], run->kept[embed->out] + t * slot->k);
-    if (status != CT_OK)
-        return status;
-    ct_model_file_forget(run->file, table);
+    for (int64_t t = 0; t < n_rows_of(run, node->out) && status == CT_OK; t++)
+        ct_weight_row_f32(table, tokens[t], run->kept[node->out] + t * slot->k);
+    if (status == CT_OK)
+        ct_model_file_forget(run->file, table);
+    return status;
+}
+
+/* Runs up to the first product. */
+static enum ct_status start(struct ct_layerwise *run, const struct ct_layerwise_text *text,
+                            struct ct_error *err)
+{
+    const bool is_image = run->graph.nodes[0].op == CT_OP_PATCH;
+    enum ct_status status = is_image ? CT_OK : embed(run, text->tokens, err);
     run->next = find_product(run, 1);
-    status = run_nodes(run, 1, run->next, err);
+    if (status == CT_OK)
+        status = run_nodes(run, text->images, is_image ? 0 : 1, run->next, err);
     return status == CT_OK ? load_product(run, err) : status;
 }
 
@@ -260,6 +286,10 @@ static enum ct_status open_graph(struct ct_layerwise *run, struct ct_pool *pool,
     if (status != CT_OK)
         return status;
     struct ct_graph *g = &run->graph;
+    int last_row = 0; /* that an answer comes from: as far from each row of a window */
+    for (int i = 0; i < g->n_nodes; i++)
+        last_row = g->nodes[i].row > last_row ? g->nodes[i].row : last_row;
+    run->n_logits = run->window_tok - last_row;
     const int n_pages = (run->window_tok + CT_PAGE_TOK - 1) / CT_PAGE_TOK;
     run->matrices = calloc((size_t)g->n_slots + 1, sizeof *run->matrices);
     run->weights = calloc((size_t)g->n_slots + 1, sizeof *run->weights);
@@ -267,10 +297,12 @@ static enum ct_status open_graph(struct ct_layerwise *run, struct ct_pool *pool,
     run->places = malloc((size_t)run->window_tok * sizeof *run->places);
     run->lengths = malloc((size_t)run->window_tok * sizeof *run->lengths);
     run->row_pages = malloc((size_t)run->window_tok * sizeof *run->row_pages);
+    run->row_pixels = malloc((size_t)run->window_tok * sizeof *run->row_pixels);
     run->kv = calloc((size_t)n_pages * ct_page_elements(g, false), sizeof *run->kv);
     run->pages = malloc((size_t)n_pages * sizeof *run->pages);
     if (run->matrices == NULL || run->weights == NULL || run->kept == NULL || run->places == NULL ||
-        run->lengths == NULL || run->row_pages == NULL || run->kv == NULL || run->pages == NULL ||
+        run->lengths == NULL || run->row_pages == NULL || run->row_pixels == NULL ||
+        run->kv == NULL || run->pages == NULL ||
         ct_graph_plan(g, run->window_tok, run->window_tok) != CT_OK)
         return ct_error_set(err, CT_MEMORY, "no memory to calibrate");
     for (int p = 0; p < n_pages; p++)
@@ -288,8 +320,8 @@ static enum ct_status open_graph(struct ct_layerwise *run, struct ct_pool *pool,
     return ct_cpu_open(g, run->matrices, &options, &run->backend, err);
 }
 
-enum ct_status ct_layerwise_open(const struct ct_model_file *file, const int32_t *tokens,
-                                 int64_t n_tokens, int window_tok, struct ct_pool *pool,
+enum ct_status ct_layerwise_open(const struct ct_model_file *file,
+                                 const struct ct_layerwise_text *text, struct ct_pool *pool,
                                  struct ct_layerwise **out, struct ct_error *err)
 {
     *out = NULL;
@@ -299,18 +331,22 @@ enum ct_status ct_layerwise_open(const struct ct_model_file *file, const int32_t
     struct ct_layerwise *run = calloc(1, sizeof *run);
     if (run == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory to calibrate");
-    const int context_tok = ct_model_file_hparams(file)->context_tok;
     run->file = file;
-    run->window_tok = context_tok < window_tok ? context_tok : window_tok;
-    if (n_tokens < run->window_tok)
-        run->window_tok = (int)n_tokens;
-    run->n_windows = (int)(n_tokens / run->window_tok);
+    run->window_tok = ct_model_file_hparams(file)->context_tok;
+    run->n_windows = text->n_images;
+    if (text->images == NULL) {
+        if (text->window_tok < run->window_tok)
+            run->window_tok = text->window_tok;
+        if (text->n_tokens < run->window_tok)
+            run->window_tok = (int)text->n_tokens;
+        run->n_windows = (int)(text->n_tokens / run->window_tok);
+    }
     ct_graph_init(&run->graph);
     enum ct_status status = open_graph(run, pool, err);
     if (status == CT_OK)
         status = load_small(run, err);
     if (status == CT_OK)
-        status = start(run, tokens, err);
+        status = start(run, text, err);
     if (status != CT_OK) {
         ct_layerwise_close(run);
         return status;
@@ -337,6 +373,7 @@ void ct_layerwise_close(struct ct_layerwise *run)
     free(run->kv);
     free(run->pages);
     free(run->row_pages);
+    free(run->row_pixels);
     ct_graph_deinit(&run->graph);
     free(run);
 }

@@ -41,7 +41,8 @@ static struct opened open_run(const char *path, int n_tok, int n_threads)
     int32_t *tokens = malloc((size_t)n_tok * sizeof *tokens);
     assert_non_null(tokens);
     make_tokens(tokens, n_tok, ct_model_file_hparams(o.file)->n_vocab);
-    if (ct_layerwise_open(o.file, tokens, n_tok, 512, o.pool, &o.run, &err) != CT_OK)
+    const struct ct_layerwise_text text = {.tokens = tokens, .n_tokens = n_tok, .window_tok = 512};
+    if (ct_layerwise_open(o.file, &text, o.pool, &o.run, &err) != CT_OK)
         fail_msg("%s: %s", path, err.message);
     free(tokens);
     return o;
@@ -196,12 +197,59 @@ static void it_only_goes_on(void **state)
     close_run(&o);
 }
 
+/* What stands before a classifier, made of images, gives the labels that the engine does. */
+static void images_go_through_as_in_a_step(void **state)
+{
+    (void)state;
+    enum { N_IMAGES = 3, N_PIXELS = 3 * 16 * 16 };
+    static const char path[] = CT_TEST_DIR "/support/vision/vit";
+    static float images[N_IMAGES * N_PIXELS];
+    struct opened o = {0};
+    struct ct_error err = {0};
+    struct ct_rng rng;
+    ct_rng_init(&rng, 43);
+    for (int i = 0; i < N_IMAGES * N_PIXELS; i++)
+        images[i] = (float)(2 * ct_rng_uniform(&rng) - 1);
+    assert_int_equal(ct_model_file_open(path, ct_family_gguf_names(), &o.file, &err), CT_OK);
+    assert_int_equal(ct_pool_open(2, &o.pool), CT_OK);
+    const struct ct_layerwise_text text = {.images = images, .n_images = N_IMAGES};
+    assert_int_equal(ct_layerwise_open(o.file, &text, o.pool, &o.run, &err), CT_OK);
+    int64_t n_rows;
+    const float *x = input_of(&o, "classifier.weight", &n_rows);
+    const struct ct_weight *weight = ct_model_file_find(o.file, "classifier.weight");
+    const struct ct_weight *bias = ct_model_file_find(o.file, "classifier.bias");
+    const int64_t E = weight->tensor.shape[1];
+    assert_int_equal(n_rows, N_IMAGES * 17);
+
+    const struct ct_engine_options options = {.n_threads = 1, .activations = CT_ACTIVATIONS_FLOAT};
+    struct ct_engine *engine;
+    assert_int_equal(ct_engine_open(path, &options, &engine, &err), CT_OK);
+    float row[64], biases[16];
+    ct_weight_row_f32(bias, 0, biases);
+    for (int i = 0; i < N_IMAGES; i++) {
+        struct ct_slice slice = {.pixels = images + i * N_PIXELS, .n_tokens = 17, .n_logits = 1};
+        assert_int_equal(ct_session_open(engine, 17, &slice.session), CT_OK);
+        assert_int_equal(ct_engine_step(engine, &slice, 1, &err), CT_OK);
+        for (int64_t v = 0; v < weight->tensor.shape[0]; v++) {
+            double sum = biases[v];
+            ct_weight_row_f32(weight, v, row);
+            for (int64_t j = 0; j < E; j++)
+                sum += (double)row[j] * x[i * 17 * E + j];
+            assert_true(fabs(sum - slice.logits[v]) < 1e-4);
+        }
+        ct_session_close(slice.session);
+    }
+    ct_engine_close(engine);
+    close_run(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_product_makes_the_engines_logits),
         cmocka_unit_test(threads_and_stops_change_no_bit),
         cmocka_unit_test(changed_weights_are_seen),
+        cmocka_unit_test(images_go_through_as_in_a_step),
         cmocka_unit_test(it_only_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
