@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "server/openai_request.h"
 #include "server/reply.h"
+#include "server/reply_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,16 @@ void ct_handle_embeddings(struct ct_exchange *x)
     begin(x, CT_REQUEST_EMBEDDING, false);
 }
 
+void ct_handle_classify(struct ct_exchange *x)
+{
+    begin(x, CT_REQUEST_CLASSIFY, false);
+}
+
+void ct_handle_rerank(struct ct_exchange *x)
+{
+    begin(x, CT_REQUEST_RERANK, false);
+}
+
 void ct_handle_estimate(struct ct_exchange *x)
 {
     begin(x, CT_REQUEST_COMPLETION, true);
@@ -207,10 +218,10 @@ static void write_whole(struct answer *answer)
                        (double)(ledger.prefill_ns + ledger.decode_ns) * 1e-6);
     ct_exchange_header(x, "x-energy-mj", "%.6g", (ledger.prefill.pj + ledger.decode.pj) * 1e-9);
     ct_buffer_init(&body);
-    if (answer->request->kind == CT_REQUEST_EMBEDDING)
-        ct_reply_write_embeddings(&answer->reply, &body);
-    else
+    if (ct_request_is_text(answer->request))
         ct_reply_write(&answer->reply, &body);
+    else
+        ct_reply_write_rows(answer->request, &body);
     ct_exchange_reply(x, 200, "application/json", &body);
 }
 

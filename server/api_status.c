@@ -76,24 +76,39 @@ void ct_handle_ready(struct ct_exchange *x)
     reply_canned(x, &ready[readiness(x->http->server) != 0]);
 }
 
+static void write_tasks(const struct ct_model *model, struct ct_buffer *out)
+{
+    static const char *const names[CT_N_REQUEST_KINDS] = {"completions", "chat.completions",
+                                                          "embeddings", "classify", "rerank"};
+    const char *comma = "";
+    for (int kind = 0; kind < CT_N_REQUEST_KINDS; kind++) {
+        if (!ct_model_answers(model, (enum ct_request_kind)kind) ||
+            (kind == CT_REQUEST_CHAT && !model->info->has_chat_template))
+            continue;
+        ct_buffer_printf(out, "%s\"%s\"", comma, names[kind]);
+        comma = ",";
+    }
+}
+
 static void write_model(const struct ct_model *model, struct ct_buffer *out)
 {
     const struct ct_engine_info *info = model->info;
-    const char *tasks = info->is_encoder          ? "\"embeddings\""
-                        : info->has_chat_template ? "\"completions\",\"chat.completions\""
-                                                  : "\"completions\"";
     ct_buffer_text(out, "{\"id\":");
     ct_buffer_json(out, model->name, strlen(model->name));
+    ct_buffer_printf(out,
+                     ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"centroid\","
+                     "\"centroid\":{\"tasks\":[",
+                     (long long)model->created_s);
+    write_tasks(model, out);
     ct_buffer_printf(
         out,
-        ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"centroid\",\"centroid\":{"
-        "\"tasks\":[%s],\"family\":\"%s\",\"backend\":\"%s\",\"n_parameters\":%lld,"
-        "\"n_weight_bytes\":%lld,\"context_tok\":%d,\"n_vocab\":%d,"
+        "],\"family\":\"%s\",\"backend\":\"%s\",\"n_parameters\":%lld,"
+        "\"n_weight_bytes\":%lld,\"context_tok\":%d,\"n_vocab\":%d,\"n_labels\":%d,"
         "\"has_chat_template\":%s,\"sampling\":{\"temperature\":%.7g,\"top_p\":%.7g,\"top_k\":%d,"
         "\"min_p\":%.7g}}}",
-        (long long)model->created_s, tasks, info->family, info->backend,
-        (long long)info->n_parameters, (long long)info->n_weight_bytes, info->context_tok,
-        info->n_vocab, info->has_chat_template ? "true" : "false", info->sampling.temperature,
+        info->family, info->backend, (long long)info->n_parameters, (long long)info->n_weight_bytes,
+        info->context_tok, info->n_vocab, info->n_labels,
+        info->has_chat_template ? "true" : "false", info->sampling.temperature,
         info->sampling.top_p, info->sampling.top_k, info->sampling.min_p);
 }
 

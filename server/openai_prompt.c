@@ -1,5 +1,5 @@
-/* The fields that hold the text: prompt and input in their four forms, and messages through the chat
- * template. */
+/* The fields that hold the text: prompt and input in their four forms, documents with their query, and
+ * messages through the chat template. */
 #include "server/json.h"
 #include "server/openai_request.h"
 
@@ -12,15 +12,13 @@ static enum ct_status open_prompts(struct ct_openai_reader *reader, const char *
                                    size_t n_prompts)
 {
     struct ct_request *request = reader->request;
-    if (n_prompts > CT_MAX_SEQUENCES)
+    const int most = ct_openai_max_texts(reader);
+    if (n_prompts > (size_t)most)
         return ct_refuse(reader->refusal, 400, "invalid_value", name,
-                         "%s: %zu texts are more than %d", name, n_prompts, CT_MAX_SEQUENCES);
+                         "%s: %zu texts are more than the %d that one request may have", name,
+                         n_prompts, most);
     request->prompts = ct_arena_alloc(&request->arena, n_prompts * sizeof *request->prompts);
-    request->n_prompt_tok =
-        ct_arena_alloc(&request->arena, n_prompts * sizeof *request->n_prompt_tok);
-    request->is_truncated =
-        ct_arena_alloc(&request->arena, n_prompts * sizeof *request->is_truncated);
-    return request->prompts && request->n_prompt_tok && request->is_truncated ? CT_OK : CT_MEMORY;
+    return request->prompts ? CT_OK : CT_MEMORY;
 }
 
 static enum ct_status refuse_length(struct ct_openai_reader *reader, const char *field,
@@ -31,34 +29,62 @@ static enum ct_status refuse_length(struct ct_openai_reader *reader, const char 
                      reader->model->info->context_tok);
 }
 
-static enum ct_status add_text(struct ct_openai_reader *reader, const char *field, const char *text,
-                               size_t n_bytes)
+/* The front of a prompt and the token that ends it, where it is longer than the context. False: it is
+ * too long, and must not be cut. */
+static bool fit(const struct ct_openai_reader *reader, bool can_truncate, int32_t *ids,
+                int32_t *types, size_t n_ids, struct ct_prompt *prompt)
+{
+    const size_t context_tok = (size_t)reader->model->info->context_tok;
+    *prompt = (struct ct_prompt){ids, types, (int)n_ids, n_ids > context_tok};
+    if (!prompt->is_truncated)
+        return true;
+    if (!can_truncate)
+        return false;
+    ids[context_tok - 1] = ids[n_ids - 1];
+    if (types != NULL)
+        types[context_tok - 1] = types[n_ids - 1];
+    prompt->n_tok = (int)context_tok;
+    return true;
+}
+
+/* query: NULL, or a string that is read in front of the text, as a pair. */
+static enum ct_status add_text(struct ct_openai_reader *reader, const char *field,
+                               const json_t *query, const char *text, size_t n_bytes,
+                               bool can_truncate)
 {
     struct ct_request *request = reader->request;
+    struct ct_engine *engine = reader->model->engine;
     const size_t context_tok = (size_t)reader->model->info->context_tok;
-    size_t capacity = 3 * n_bytes + CT_AROUND_TOK;
-    size_t n_ids = 0;
-    if (capacity > context_tok && !request->can_truncate)
+    size_t capacity = 3 * (n_bytes + json_string_length(query)) + CT_AROUND_TOK, n_ids = 0;
+    if (capacity > context_tok && !can_truncate)
         capacity = context_tok;
-    int32_t *ids = ct_arena_alloc(&request->arena, capacity * sizeof *ids);
-    if (ids == NULL)
+    int32_t *ids = ct_arena_alloc(&request->arena, capacity * sizeof *ids), *types = NULL;
+    if (query != NULL)
+        types = ct_arena_alloc(&request->arena, capacity * sizeof *types);
+    if (ids == NULL || (query != NULL && types == NULL))
         return CT_MEMORY;
+    if (n_bytes == 0 && !ct_request_is_text(request))
+        return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
     enum ct_status status =
-        ct_engine_tokenize(reader->model->engine, text, n_bytes, true, ids, capacity, &n_ids);
+        query == NULL
+            ? ct_engine_tokenize(engine, text, n_bytes, true, ids, capacity, &n_ids)
+            : ct_engine_tokenize_pair(engine, json_string_value(query), json_string_length(query),
+                                      text, n_bytes, ids, types, capacity, &n_ids);
     if (status != CT_OK)
         return status;
-    if (n_ids > context_tok && !request->can_truncate)
-        return refuse_length(reader, field, n_ids);
-    if (n_ids > context_tok) { /* the front, and the token that ends every text */
-        ids[context_tok - 1] = ids[n_ids - 1];
-        n_ids = context_tok;
-        request->is_truncated[request->n_prompts] = true;
-    }
-    if (n_ids == 0 || (n_bytes == 0 && request->kind == CT_REQUEST_EMBEDDING))
+    if (n_ids == 0)
         return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
-    request->prompts[request->n_prompts] = ids;
-    request->n_prompt_tok[request->n_prompts++] = (int)n_ids;
+    if (!fit(reader, can_truncate, ids, types, n_ids, &request->prompts[request->n_prompts]))
+        return refuse_length(reader, field, n_ids);
+    request->n_prompts++;
     return CT_OK;
+}
+
+static enum ct_status add_string(struct ct_openai_reader *reader, const char *field,
+                                 const json_t *string)
+{
+    return add_text(reader, field, NULL, json_string_value(string), json_string_length(string),
+                    reader->request->can_truncate);
 }
 
 static enum ct_status add_tokens(struct ct_openai_reader *reader, const char *field,
@@ -68,17 +94,13 @@ static enum ct_status add_tokens(struct ct_openai_reader *reader, const char *fi
     size_t n = json_array_size(array);
     if (n == 0)
         return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
-    const size_t context_tok = (size_t)reader->model->info->context_tok;
-    const json_t *last = json_array_get(array, n - 1);
-    if (n > context_tok && !request->can_truncate)
+    if (n > (size_t)reader->model->info->context_tok && !request->can_truncate)
         return refuse_length(reader, field, n);
-    request->is_truncated[request->n_prompts] = n > context_tok;
-    n = n < context_tok ? n : context_tok;
     int32_t *ids = ct_arena_alloc(&request->arena, n * sizeof *ids);
     if (ids == NULL)
         return CT_MEMORY;
     for (size_t i = 0; i < n; i++) {
-        const json_t *value = i + 1 < n ? json_array_get(array, i) : last;
+        const json_t *value = json_array_get(array, i);
         json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
         if (id < 0 || id >= reader->model->info->n_vocab) {
             char name[64], expected[64];
@@ -89,8 +111,7 @@ static enum ct_status add_tokens(struct ct_openai_reader *reader, const char *fi
         }
         ids[i] = (int32_t)id;
     }
-    request->prompts[request->n_prompts] = ids;
-    request->n_prompt_tok[request->n_prompts++] = (int)n;
+    fit(reader, true, ids, NULL, n, &request->prompts[request->n_prompts++]);
     return CT_OK;
 }
 
@@ -107,7 +128,7 @@ enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char
     if (status != CT_OK)
         return status;
     if (json_is_string(value))
-        return add_text(reader, name, json_string_value(value), json_string_length(value));
+        return add_string(reader, name, value);
     if (is_single)
         return add_tokens(reader, name, value);
     for (size_t i = 0; i < json_array_size(value) && status == CT_OK; i++) {
@@ -116,13 +137,79 @@ enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char
         snprintf(field, sizeof field, "%s[%zu]", name, i);
         snprintf(first_field, sizeof first_field, "of the same kind as %s[0]", name);
         if (json_is_string(first) && json_is_string(prompt))
-            status = add_text(reader, field, json_string_value(prompt), json_string_length(prompt));
+            status = add_string(reader, field, prompt);
         else if (json_is_array(first) && json_is_array(prompt))
             status = add_tokens(reader, field, prompt);
         else
             status = ct_openai_refuse(reader, field, prompt, first_field);
     }
     return status;
+}
+
+/* ---- documents ---- */
+
+/* The query is never cut: it is the first prompt where vectors are compared, and in front of each
+ * document where a model reads pairs; then the documents need some room beside it. */
+static enum ct_status read_query(struct ct_openai_reader *reader)
+{
+    struct ct_request *request = reader->request;
+    const char *text = json_string_value(reader->query);
+    const int context_tok = reader->model->info->context_tok;
+    enum { LEAST_TOK = 3 }; /* of a document: a token, and what may be around it */
+    enum ct_status status =
+        add_text(reader, "query", NULL, text, json_string_length(reader->query), false);
+    if (status != CT_OK || ct_request_is_by_vectors(request))
+        return status;
+    const int n_tok = request->prompts[--request->n_prompts].n_tok;
+    if (n_tok + LEAST_TOK > context_tok)
+        return ct_refuse(reader->refusal, 400, "context_length_exceeded", "query",
+                         "query: %d tokens leave no room for documents in the context of %d tokens",
+                         n_tok, context_tok);
+    return CT_OK;
+}
+
+static enum ct_status read_document(struct ct_openai_reader *reader, const char *field,
+                                    const json_t *value)
+{
+    struct ct_request *request = reader->request;
+    const bool is_object = json_object_size(value) == 1;
+    const json_t *text = is_object ? json_object_get(value, "text") : value;
+    if (!json_is_string(text))
+        return ct_openai_refuse(reader, field, value, "a string or {\"text\": a string}");
+    return add_text(reader, field, ct_request_is_by_vectors(request) ? NULL : reader->query,
+                    json_string_value(text), json_string_length(text), request->can_truncate);
+}
+
+static enum ct_status keep_documents(struct ct_request *request, const json_t *array)
+{
+    const size_t n = json_array_size(array);
+    request->documents = ct_arena_alloc(&request->arena, n * sizeof *request->documents);
+    for (size_t i = 0; request->documents != NULL && i < n; i++) {
+        const json_t *value = json_array_get(array, i);
+        const json_t *text = json_is_object(value) ? json_object_get(value, "text") : value;
+        request->documents[i] =
+            ct_arena_text(&request->arena, json_string_value(text), json_string_length(text));
+        if (request->documents[i] == NULL)
+            return CT_MEMORY;
+    }
+    return request->documents ? CT_OK : CT_MEMORY;
+}
+
+enum ct_status ct_openai_read_documents(struct ct_openai_reader *reader, const json_t *value)
+{
+    struct ct_request *request = reader->request;
+    const size_t n = json_array_size(value);
+    if (n == 0)
+        return ct_openai_refuse(reader, "documents", value, "a non-empty array");
+    enum ct_status status = open_prompts(reader, "documents", n + 1);
+    if (status == CT_OK)
+        status = read_query(reader);
+    for (size_t i = 0; i < n && status == CT_OK; i++) {
+        char field[32];
+        snprintf(field, sizeof field, "documents[%zu]", i);
+        status = read_document(reader, field, json_array_get(value, i));
+    }
+    return status == CT_OK && request->has_documents ? keep_documents(request, value) : status;
 }
 
 /* ---- messages ---- */
@@ -248,7 +335,7 @@ enum ct_status ct_openai_read_messages(struct ct_openai_reader *reader, const js
     struct ct_error err = {0};
     status = ct_engine_chat(reader->model->engine, messages, n, &text, &n_bytes, &err);
     if (status == CT_OK)
-        status = add_text(reader, "messages", text, n_bytes);
+        status = add_text(reader, "messages", NULL, text, n_bytes, false);
     else if (status != CT_MEMORY)
         status = ct_refuse(reader->refusal, 400, "invalid_value", "messages", "messages: %s",
                            err.message);

@@ -8,7 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMPLETION = 1, CHAT = 2, BOTH = 3, EMBEDDING = 4, ALL = 7 };
+enum {
+    COMPLETION = 1 << CT_REQUEST_COMPLETION,
+    CHAT = 1 << CT_REQUEST_CHAT,
+    EMBEDDING = 1 << CT_REQUEST_EMBEDDING,
+    CLASSIFY = 1 << CT_REQUEST_CLASSIFY,
+    RERANK = 1 << CT_REQUEST_RERANK,
+    BOTH = COMPLETION | CHAT,
+    ROWS = EMBEDDING | CLASSIFY | RERANK,
+    ALL = BOTH | ROWS,
+};
 enum kind { KIND_READ, KIND_INT, KIND_NUMBER, KIND_BOOL, KIND_TEXT, KIND_NEUTRAL };
 
 typedef enum ct_status reader_fn(struct ct_openai_reader *reader, const json_t *value);
@@ -84,12 +93,16 @@ static enum ct_status refuse_model(struct ct_openai_reader *reader, const json_t
 /* Whether the model does what is asked for. */
 static enum ct_status check_task(struct ct_openai_reader *reader)
 {
-    const bool is_vector = reader->request->kind == CT_REQUEST_EMBEDDING;
-    if (reader->model->info->is_encoder == is_vector)
+    static const char *const made[] = {[CT_TASK_GENERATE] = "text",
+                                       [CT_TASK_EMBED] = "embeddings",
+                                       [CT_TASK_CLASSIFY] = "probabilities of labels"};
+    static const char *const wanted[] = {"text", "text", "embeddings", "probabilities of labels",
+                                         "a relevance"};
+    if (ct_model_answers(reader->model, reader->request->kind))
         return CT_OK;
     return ct_refuse(reader->refusal, 400, "unsupported_value", "model",
                      "model: \"%s\" makes %s, not %s", reader->model->name,
-                     is_vector ? "text" : "embeddings", is_vector ? "embeddings" : "text");
+                     made[reader->model->info->task], wanted[reader->request->kind]);
 }
 
 static enum ct_status read_model(struct ct_openai_reader *reader, const json_t *value)
@@ -281,6 +294,19 @@ static enum ct_status read_input(struct ct_openai_reader *reader, const json_t *
     return ct_openai_read_prompt(reader, "input", value);
 }
 
+static enum ct_status read_query(struct ct_openai_reader *reader, const json_t *value)
+{
+    reader->query = value;
+    return json_string_length(value) > 0
+               ? CT_OK
+               : ct_openai_refuse(reader, "query", value, "a non-empty string");
+}
+
+static enum ct_status read_documents(struct ct_openai_reader *reader, const json_t *value)
+{
+    return ct_openai_read_documents(reader, value);
+}
+
 static enum ct_status read_encoding_format(struct ct_openai_reader *reader, const json_t *value)
 {
     const char *text = json_string_value(value);
@@ -392,14 +418,19 @@ static enum ct_status check_names(struct ct_openai_reader *reader, const json_t 
     return CT_OK;
 }
 
+int ct_openai_max_texts(const struct ct_openai_reader *reader)
+{
+    const int most = ct_request_is_text(reader->request) ? CT_MAX_TEXTS : CT_MAX_SEQUENCES;
+    return reader->model->max_in_flight < most ? reader->model->max_in_flight : most;
+}
+
 /* Fields that limit each other, and defaults that depend on others. */
 static enum ct_status settle(struct ct_openai_reader *reader)
 {
     struct ct_request *request = reader->request;
     int context_tok = reader->model->info->context_tok;
     int n_sequences = request->n_prompts * request->n_choices;
-    int limit = reader->model->max_in_flight < CT_MAX_SEQUENCES ? reader->model->max_in_flight
-                                                                : CT_MAX_SEQUENCES;
+    int limit = ct_openai_max_texts(reader);
     if (n_sequences > limit)
         return ct_refuse(reader->refusal, 400, "invalid_value", "n",
                          "n: %d prompts with %d answers each are more than the %d that one request "
@@ -412,11 +443,11 @@ static enum ct_status settle(struct ct_openai_reader *reader)
                              request->max_tokens, request->max_completion_tokens);
         request->max_tokens = request->max_completion_tokens;
     }
-    if (request->kind == CT_REQUEST_EMBEDDING)
+    if (!ct_request_is_text(request))
         return CT_OK;
     const char *field = request->kind == CT_REQUEST_CHAT ? "messages" : "prompt";
     for (int p = 0; p < request->n_prompts; p++) {
-        int n_prompt = request->n_prompt_tok[p];
+        int n_prompt = request->prompts[p].n_tok;
         int n_wanted = request->max_tokens > 0 ? request->max_tokens : 1;
         if (n_prompt + n_wanted > context_tok)
             return ct_refuse(
@@ -427,14 +458,19 @@ static enum ct_status settle(struct ct_openai_reader *reader)
     return CT_OK;
 }
 
-/* An estimate is asked for with the body of either kind: its own field says which. */
+/* An estimate is asked for with the body of any kind: its own field says which, and the model what is
+ * done with an input. */
 static enum ct_status find_kind(struct ct_openai_reader *reader, const json_t *root)
 {
-    static const struct {
+    const char *name = json_string_value(json_object_get(root, "model"));
+    const struct ct_model *model = name ? ct_models_find(reader->models, name) : NULL;
+    const bool is_classified = model != NULL && ct_model_answers(model, CT_REQUEST_CLASSIFY);
+    const struct {
         const char *field;
         enum ct_request_kind kind;
     } kinds[] = {{"messages", CT_REQUEST_CHAT},
-                 {"input", CT_REQUEST_EMBEDDING},
+                 {"documents", CT_REQUEST_RERANK},
+                 {"input", is_classified ? CT_REQUEST_CLASSIFY : CT_REQUEST_EMBEDDING},
                  {"prompt", CT_REQUEST_COMPLETION}};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (json_object_get(root, kinds[i].field) != NULL) {
@@ -442,7 +478,7 @@ static enum ct_status find_kind(struct ct_openai_reader *reader, const json_t *r
             return CT_OK;
         }
     return ct_refuse(reader->refusal, 400, "missing_field", "prompt",
-                     "prompt: it, messages or input is required");
+                     "prompt: it, messages, input or documents is required");
 }
 
 enum ct_status ct_openai_request_read(struct ct_request *request, const char *body, size_t n_bytes,
@@ -453,8 +489,7 @@ enum ct_status ct_openai_request_read(struct ct_request *request, const char *bo
     enum ct_status status = ct_json_parse(body, n_bytes, &root, refusal);
     if (status == CT_OK && request->is_estimate)
         status = find_kind(&reader, root);
-    static const int places[] = {COMPLETION, CHAT, EMBEDDING};
-    const int where = places[request->kind];
+    const int where = 1 << request->kind;
     if (status == CT_OK)
         status = check_names(&reader, root, where);
     for (int i = 0; i < N_FIELDS && status == CT_OK; i++) {

@@ -1,4 +1,5 @@
-/* The body of an OpenAI completions, chat completions or embeddings request -> struct ct_request.
+/* The body of an OpenAI completions, chat completions or embeddings request, or of one that classifies
+ * or ranks in the same manner -> struct ct_request.
  *
  * Every field of openai_fields.def is honoured or refused by name. A pure function of the body and
  * the models: no sockets, no clock; any thread, so that a long prompt need not hold up the loop. */
@@ -21,6 +22,7 @@ struct ct_openai_reader {
     struct ct_request *request;
     const struct ct_models *models;
     const struct ct_model *model; /* once its field, the first, is read */
+    const json_t *query;          /* once it is read: a string */
     struct ct_refusal *refusal;
 };
 
@@ -28,9 +30,13 @@ struct ct_openai_reader {
 enum ct_status ct_openai_refuse(struct ct_openai_reader *reader, const char *field,
                                 const json_t *value, const char *expected);
 
+/* How many texts one request may have. */
+int ct_openai_max_texts(const struct ct_openai_reader *reader);
+
 /* openai_prompt.c: the fields that hold the text. */
 enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char *name,
                                      const json_t *value);
+enum ct_status ct_openai_read_documents(struct ct_openai_reader *reader, const json_t *value);
 enum ct_status ct_openai_read_messages(struct ct_openai_reader *reader, const json_t *value);
 
 #endif

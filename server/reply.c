@@ -1,6 +1,5 @@
 #include "server/reply.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Events are made ahead of the socket up to this many bytes; the rest waits in the rings. */
@@ -198,8 +197,8 @@ static void write_usage(const struct ct_ledger *ledger, struct ct_buffer *out)
         (long long)ledger->n_cached_tok);
 }
 
-static void write_cost(const struct ct_model *model, const struct ct_ledger *ledger,
-                       struct ct_buffer *out)
+void ct_reply_write_cost(const struct ct_model *model, const struct ct_ledger *ledger,
+                         struct ct_buffer *out)
 {
     ct_buffer_printf(out,
                      ",\"centroid\":{\"queue_ms\":%.3f,\"prefill_ms\":%.3f,\"decode_ms\":%.3f,"
@@ -221,7 +220,7 @@ void ct_reply_write_estimate(const struct ct_request *request, struct ct_buffer 
                      ",\"prompt_tokens\":%lld,\"cached_tokens\":%lld,\"max_output_tokens\":%lld",
                      (long long)estimate->n_prompt_tok, (long long)estimate->n_cached_tok,
                      (long long)estimate->n_generated_tok);
-    write_cost(model, estimate, out);
+    ct_reply_write_cost(model, estimate, out);
     ct_buffer_text(out, "}");
 }
 
@@ -244,57 +243,7 @@ void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out)
     }
     ct_buffer_text(out, "]");
     write_usage(&ledger, out);
-    write_cost(reply->request->model, &ledger, out);
-    ct_buffer_text(out, "}");
-}
-
-/* ---- vectors ---- */
-
-/* The first n values, of length 1 again where they are fewer than the model's. */
-static void cut_vector(float *vector, int n)
-{
-    double square = 0;
-    for (int i = 0; i < n; i++)
-        square += (double)vector[i] * vector[i];
-    for (int i = 0; i < n && square > 0; i++)
-        vector[i] = (float)(vector[i] / sqrt(square));
-}
-
-static void write_vector(const float *vector, int n, bool is_base64, struct ct_buffer *out)
-{
-    if (is_base64) {
-        ct_buffer_text(out, "\"");
-        ct_buffer_base64(out, vector, (size_t)n * sizeof *vector);
-        ct_buffer_text(out, "\"");
-        return;
-    }
-    ct_buffer_text(out, "[");
-    for (int i = 0; i < n; i++)
-        ct_buffer_printf(out, i ? ",%.9g" : "%.9g", (double)vector[i]);
-    ct_buffer_text(out, "]");
-}
-
-void ct_reply_write_embeddings(const struct ct_reply *reply, struct ct_buffer *out)
-{
-    const struct ct_request *request = reply->request;
-    const int n_all = reply->request->model->info->n_outputs;
-    const int n = request->n_dimensions > 0 ? request->n_dimensions : n_all;
-    struct ct_ledger ledger;
-    ct_request_ledger(request, &ledger);
-    ct_buffer_text(out, "{\"object\":\"list\",\"model\":");
-    ct_buffer_json(out, reply->request->model->name, strlen(reply->request->model->name));
-    ct_buffer_text(out, ",\"data\":[");
-    for (int i = 0; i < request->n_sequences; i++) {
-        if (n < n_all)
-            cut_vector(request->sequences[i].vector, n);
-        ct_buffer_printf(
-            out, "%s{\"object\":\"embedding\",\"index\":%d,\"embedding\":", i ? "," : "", i);
-        write_vector(request->sequences[i].vector, n, request->is_base64, out);
-        ct_buffer_text(out, request->is_truncated[i] ? ",\"truncated\":true}" : "}");
-    }
-    ct_buffer_printf(out, "],\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}",
-                     (long long)ledger.n_prompt_tok, (long long)ledger.n_prompt_tok);
-    write_cost(reply->request->model, &ledger, out);
+    ct_reply_write_cost(reply->request->model, &ledger, out);
     ct_buffer_text(out, "}");
 }
 
@@ -330,7 +279,7 @@ static void write_event(struct ct_reply *reply, int i, enum ct_finish finish,
     write_finish(finish, out);
     ct_buffer_text(out, reply->request->has_usage ? "],\"usage\":null" : "]");
     if (ledger != NULL)
-        write_cost(reply->request->model, ledger, out);
+        ct_reply_write_cost(reply->request->model, ledger, out);
     ct_buffer_text(out, "}\n\n");
     out->is_short |= choice->text.is_short;
     choice->text.n_bytes = 0;
@@ -362,7 +311,7 @@ static void write_end(struct ct_reply *reply)
         write_head(reply, true, &reply->out);
         ct_buffer_text(&reply->out, "]");
         write_usage(&ledger, &reply->out);
-        write_cost(reply->request->model, &ledger, &reply->out);
+        ct_reply_write_cost(reply->request->model, &ledger, &reply->out);
         ct_buffer_text(&reply->out, "}\n\n");
     }
     ct_buffer_text(&reply->out, "data: [DONE]\n\n");

@@ -51,11 +51,12 @@ enum ct_status ct_reply_check(const struct ct_reply *reply, struct ct_refusal *r
 /* The whole body of a finished request, without an error, all of it collected. */
 void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out);
 
-/* The same for vectors. */
-void ct_reply_write_embeddings(const struct ct_reply *reply, struct ct_buffer *out);
-
 /* The answer to a request for an estimate. */
 void ct_reply_write_estimate(const struct ct_request *request, struct ct_buffer *out);
+
+/* The member "centroid" of every answer, with the comma in front of it. */
+void ct_reply_write_cost(const struct ct_model *model, const struct ct_ledger *ledger,
+                         struct ct_buffer *out);
 
 /* At most max bytes of the next events; 0 when there are none yet, or, where is_over, no more. */
 size_t ct_reply_pull(struct ct_reply *reply, bool is_finished, char *out, size_t max);

@@ -32,6 +32,25 @@ void ct_random_hex(char *out, int n_hex)
     out[n_hex] = '\0';
 }
 
+bool ct_model_answers(const struct ct_model *model, enum ct_request_kind kind)
+{
+    const struct ct_engine_info *info = model->info;
+    switch (kind) {
+    case CT_REQUEST_COMPLETION:
+    case CT_REQUEST_CHAT:
+        return info->task == CT_TASK_GENERATE;
+    case CT_REQUEST_EMBEDDING:
+        return info->task == CT_TASK_EMBED;
+    case CT_REQUEST_CLASSIFY:
+        return info->task == CT_TASK_CLASSIFY;
+    case CT_REQUEST_RERANK:
+        return info->task == CT_TASK_EMBED || info->n_labels == 1;
+    case CT_N_REQUEST_KINDS:
+        break;
+    }
+    return false;
+}
+
 struct ct_request *ct_request_open(enum ct_request_kind kind)
 {
     struct ct_request *request = calloc(1, sizeof *request);
@@ -41,7 +60,7 @@ struct ct_request *ct_request_open(enum ct_request_kind kind)
     request->kind = kind;
     char digits[25];
     ct_random_hex(digits, 24);
-    static const char *const prefixes[] = {"cmpl", "chatcmpl", "embd"};
+    static const char *const prefixes[] = {"cmpl", "chatcmpl", "embd", "class", "rerank"};
     snprintf(request->id, sizeof request->id, "%s-%s", prefixes[kind], digits);
     request->created_s = (int64_t)time(NULL);
     request->received_ns = ct_clock_ns();
@@ -66,7 +85,7 @@ enum ct_status ct_request_arm(struct ct_request *request)
     const struct ct_model *model = request->model;
     /* OpenAI's: 16 for a completion, whatever fits for a chat. */
     int default_tokens = request->kind == CT_REQUEST_CHAT ? model->info->context_tok : 16;
-    const bool is_vector = request->kind == CT_REQUEST_EMBEDDING;
+    const bool is_text = ct_request_is_text(request);
     size_t longest_stop = 0;
     for (int i = 0; i < request->n_stops; i++)
         if (request->stops[i].n_bytes > longest_stop)
@@ -90,25 +109,24 @@ enum ct_status ct_request_arm(struct ct_request *request)
         struct ct_sequence *sequence = &request->sequences[i];
         int p = i / request->n_choices;
         sequence->request = request;
-        sequence->prompt = request->prompts[p];
-        sequence->n_prompt = request->n_prompt_tok[p];
+        sequence->prompt = &request->prompts[p];
         sequence->max_tokens = request->max_tokens > 0 ? request->max_tokens : default_tokens;
-        if (sequence->max_tokens > model->info->context_tok - sequence->n_prompt)
-            sequence->max_tokens = model->info->context_tok - sequence->n_prompt;
+        if (sequence->max_tokens > model->info->context_tok - sequence->prompt->n_tok)
+            sequence->max_tokens = model->info->context_tok - sequence->prompt->n_tok;
         sequence->seed = request->sampling.seed + (uint64_t)(i % request->n_choices);
         sequence->leader =
             i % request->n_choices > 0 ? &request->sequences[p * request->n_choices] : NULL;
-        sequence->turn.n_tok = sequence->n_prompt;
+        sequence->turn.n_tok = sequence->prompt->n_tok;
         sequence->turn.priority = request->priority;
-        sequence->turn.is_whole = is_vector;
-        if (is_vector)
+        sequence->turn.is_whole = !is_text;
+        if (!is_text)
             sequence->max_tokens = 0;
         if (request->is_estimate)
             continue;
-        if (is_vector) {
-            sequence->vector =
+        if (!is_text) {
+            sequence->row =
                 ct_arena_alloc(&request->arena, (size_t)model->info->n_outputs * sizeof(float));
-            if (sequence->vector == NULL)
+            if (sequence->row == NULL)
                 return CT_MEMORY;
             continue;
         }
@@ -142,7 +160,7 @@ void ct_request_ledger(const struct ct_request *request, struct ct_ledger *ledge
             done = s->done_ns;
     }
     for (int p = 0; p < request->n_prompts; p++) { /* OpenAI counts each prompt once */
-        ledger->n_prompt_tok += request->n_prompt_tok[p];
+        ledger->n_prompt_tok += request->prompts[p].n_tok;
         ledger->n_cached_tok += request->sequences[p * request->n_choices].n_cached;
     }
     if (admitted == 0)

@@ -1,4 +1,5 @@
-/* One request for text or vectors, whatever the protocol it came by, and the sequences that answer it.
+/* One request for text or rows of numbers, whatever the protocol it came by, and the sequences that
+ * answer it.
  *
  *   api_*.c builds it -> batcher.c admits it and runs its sequences
  *                     -> reply.c writes what comes out
@@ -25,12 +26,21 @@
 enum {
     CT_MAX_STOPS = 16,
     CT_MAX_STOP_BYTES = 1024,
-    CT_MAX_CHOICES = 8,    /* n */
-    CT_MAX_SEQUENCES = 64, /* prompts x n */
+    CT_MAX_CHOICES = 8, /* n */
+    CT_MAX_TEXTS = 64,  /* prompts x n, where text is made */
+    CT_MAX_SEQUENCES = 1024,
     CT_MAX_TOP_LOGPROBS = 20,
 };
 
-enum ct_request_kind { CT_REQUEST_COMPLETION, CT_REQUEST_CHAT, CT_REQUEST_EMBEDDING };
+/* The first two make text; of the others, each sequence makes one row of numbers. */
+enum ct_request_kind {
+    CT_REQUEST_COMPLETION,
+    CT_REQUEST_CHAT,
+    CT_REQUEST_EMBEDDING,
+    CT_REQUEST_CLASSIFY,
+    CT_REQUEST_RERANK,
+    CT_N_REQUEST_KINDS
+};
 enum ct_phase { CT_PHASE_WAITING, CT_PHASE_RUNNING, CT_PHASE_DONE };
 enum ct_finish { CT_FINISH_NONE, CT_FINISH_STOP, CT_FINISH_LENGTH };
 
@@ -47,12 +57,19 @@ struct ct_record {
     struct ct_logprob chosen; /* token -1: text only */
 };
 
+/* What is read: a text, a pair of texts, or another list of tokens. */
+struct ct_prompt {
+    const int32_t *tokens; /* [n_tok] */
+    const int32_t *types;  /* [n_tok], of a pair; or NULL */
+    int n_tok;
+    bool is_truncated; /* it was longer */
+};
+
 struct ct_sequence {
     /* set before the request is submitted */
     struct ct_request *request;
-    const int32_t *prompt; /* [n_prompt] */
-    int n_prompt;
-    int max_tokens; /* to generate, at least 1; 0 where a vector is wanted */
+    const struct ct_prompt *prompt;
+    int max_tokens; /* to generate, at least 1; 0 where a row is wanted */
     uint64_t seed;
     struct ct_sequence *leader; /* the first choice of the same prompt, or NULL for that one */
 
@@ -61,13 +78,13 @@ struct ct_sequence {
     enum ct_phase phase;
     struct ct_session *session; /* while it runs */
     struct ct_sampler *sampler; /* from when it first ran on */
-    int32_t *tokens;            /* from then on: [n_prompt + max_tokens], turn.n_tok are known */
-    int n_cached;               /* of the prompt, known to the engine when it first ran */
-    int n_reusable;             /* the same, as expected when it came */
+    int32_t *tokens; /* from then on: [prompt->n_tok + max_tokens], turn.n_tok are known */
+    int n_cached;    /* of the prompt, known to the engine when it first ran */
+    int n_reusable;  /* the same, as expected when it came */
     int n_generated;
     struct ct_detokenizer detokenizer;
     struct ct_stop stop;
-    float *vector; /* [n_outputs], of an encoder; or NULL */
+    float *row; /* [n_outputs], of an encoder; or NULL */
     enum ct_finish finish;
     struct ct_error error; /* status CT_OK: it ended by itself */
     struct ct_cost prefill, decode;
@@ -102,19 +119,20 @@ struct ct_request {
     int max_tokens;            /* 0: not said */
     int max_completion_tokens; /* its other name; 0: not said */
     int n_dimensions;          /* of a vector, from the front; 0: all */
-    bool can_truncate; /* what is longer than the model takes is cut, and the answer says so */
-    bool is_base64;    /* vectors as bytes of f32, little-endian */
-    int priority;      /* lower is earlier */
-    double timeout_s;  /* 0: none */
-    uint64_t client;   /* whose it is, for fairness */
+    bool can_truncate;      /* what is longer than the model takes is cut, and the answer says so */
+    bool is_base64;         /* vectors as bytes of f32, little-endian */
+    int n_top;              /* the likeliest labels, or the most relevant documents; 0: not said */
+    bool has_documents;     /* the answer repeats them: */
+    const char **documents; /* in their order; or NULL */
+    int priority;           /* lower is earlier */
+    double timeout_s;       /* 0: none */
+    uint64_t client;        /* whose it is, for fairness */
     struct ct_sampling sampling;
     struct ct_stop_text stops[CT_MAX_STOPS];
     int n_stops;
 
     int n_prompts;
-    const int32_t **prompts;       /* [n_prompts], tokens */
-    int *n_prompt_tok;             /* [n_prompts] */
-    bool *is_truncated;            /* [n_prompts] */
+    struct ct_prompt *prompts;     /* [n_prompts]; of a rerank by vectors, the query first */
     struct ct_sequence *sequences; /* [n_sequences], prompt p's choice c at p * n_choices + c */
     int n_sequences;
 
@@ -131,6 +149,21 @@ struct ct_request {
     bool is_ready;
     int n_running; /* sequences not yet handed back */
 };
+
+static inline bool ct_request_is_text(const struct ct_request *request)
+{
+    return request->kind <= CT_REQUEST_CHAT;
+}
+
+/* Whether such requests are what the model is for. */
+bool ct_model_answers(const struct ct_model *model, enum ct_request_kind kind);
+
+/* Whether a rerank compares the vectors of the query and the documents; if not, the model reads them
+ * in pairs and gives each a number. */
+static inline bool ct_request_is_by_vectors(const struct ct_request *request)
+{
+    return request->model->info->task == CT_TASK_EMBED;
+}
 
 /* NULL when memory is short. */
 struct ct_request *ct_request_open(enum ct_request_kind kind);

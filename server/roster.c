@@ -196,8 +196,8 @@ static void enter(struct ct_roster *r, struct ct_request *request, uint64_t now_
     for (int i = 0; i < request->n_sequences; i++) {
         struct ct_sequence *sequence = &request->sequences[i];
         sequence->n_reusable =
-            ct_engine_n_reusable(r->engine, sequence->prompt, sequence->n_prompt);
-        const int n_new = sequence->n_prompt - sequence->n_reusable;
+            ct_engine_n_reusable(r->engine, sequence->prompt->tokens, sequence->prompt->n_tok);
+        const int n_new = sequence->prompt->n_tok - sequence->n_reusable;
         const struct ct_work work = {n_new, 1, ct_work_keys(sequence->n_reusable, n_new)};
         sequence->turn.due_ns = now_ns + (uint64_t)ct_pace_ns(&r->pace, &work);
         ct_schedule_enter(&r->schedule, &sequence->turn, request->client);
@@ -221,7 +221,7 @@ void ct_roster_estimate(struct ct_roster *r, struct ct_request *request, uint64_
         const struct ct_sequence *sequence = &request->sequences[i];
         estimate->n_generated_tok += sequence->max_tokens;
         if (sequence->leader == NULL) {
-            estimate->n_prompt_tok += sequence->n_prompt;
+            estimate->n_prompt_tok += sequence->prompt->n_tok;
             estimate->n_cached_tok += sequence->n_reusable;
         }
     }
@@ -271,13 +271,13 @@ static int pages_of(const struct ct_roster *r, int n_tok)
 /* Whether the sequence's tokens are more than all pages hold. */
 static bool is_too_large(const struct ct_roster *r, struct ct_sequence *sequence)
 {
-    if (pages_of(r, sequence->n_prompt + sequence->max_tokens) <= r->info->n_kv_pages)
+    if (pages_of(r, sequence->prompt->n_tok + sequence->max_tokens) <= r->info->n_kv_pages)
         return false;
     ct_error_set(
         &sequence->error, CT_TOO_LARGE,
         "a prompt of %d tokens and %d to generate are more than the %lld tokens that the memory "
         "for keys and values holds (--memory)",
-        sequence->n_prompt, sequence->max_tokens,
+        sequence->prompt->n_tok, sequence->max_tokens,
         (long long)r->info->n_kv_pages * r->info->page_tok);
     return true;
 }
@@ -319,7 +319,7 @@ static bool has_place(const struct ct_roster *r, struct ct_turn *turn)
     if (r->n_running == r->info->max_sessions)
         return false;
     const struct ct_page_counts pages = ct_engine_count_pages(r->engine);
-    const int32_t *tokens = sequence->tokens != NULL ? sequence->tokens : sequence->prompt;
+    const int32_t *tokens = sequence->tokens != NULL ? sequence->tokens : sequence->prompt->tokens;
     const int n_shared = ct_engine_n_reusable(r->engine, tokens, turn->n_tok) / r->info->page_tok;
     return pages.n_free + pages.n_kept >= pages_of(r, turn->n_tok) - n_shared + r->n_running;
 }
@@ -456,7 +456,7 @@ static void advance(struct ct_roster *r, struct ct_turn *turn, const struct ct_s
         sequence->error = *err;
     r->n_generated += (uint64_t)(sequence->n_generated - n_generated);
     if (n_generated == 0 && sequence->n_generated > 0) {
-        r->stats.n_prompt_tok += (uint64_t)sequence->n_prompt;
+        r->stats.n_prompt_tok += (uint64_t)sequence->prompt->n_tok;
         r->stats.n_cached_tok += (uint64_t)sequence->n_cached;
     }
     r->n_ended += sequence->finish == CT_FINISH_STOP;

@@ -10,14 +10,15 @@
 static enum ct_status begin(struct ct_sequence *sequence, struct ct_engine *engine)
 {
     struct ct_sampling sampling = sequence->request->sampling;
-    const size_t n_tokens = (size_t)sequence->n_prompt + (size_t)sequence->max_tokens;
+    const size_t n_tokens = (size_t)sequence->prompt->n_tok + (size_t)sequence->max_tokens;
     sampling.seed = sequence->seed;
     sequence->admitted_ns = ct_clock_ns();
     sequence->tokens = malloc(n_tokens * sizeof *sequence->tokens);
     if (sequence->tokens == NULL)
         return ct_error_set(&sequence->error, CT_MEMORY, "no memory for %zu tokens", n_tokens);
-    memcpy(sequence->tokens, sequence->prompt, (size_t)sequence->n_prompt * sizeof(int32_t));
-    if (sequence->vector != NULL)
+    memcpy(sequence->tokens, sequence->prompt->tokens,
+           (size_t)sequence->prompt->n_tok * sizeof(int32_t));
+    if (sequence->row != NULL)
         return CT_OK;
     return ct_sampler_open(engine, &sampling, &sequence->sampler, &sequence->error);
 }
@@ -25,7 +26,7 @@ static enum ct_status begin(struct ct_sequence *sequence, struct ct_engine *engi
 enum ct_status ct_sequence_admit(struct ct_sequence *sequence, struct ct_engine *engine)
 {
     struct ct_turn *turn = &sequence->turn;
-    const int32_t *tokens = sequence->tokens != NULL ? sequence->tokens : sequence->prompt;
+    const int32_t *tokens = sequence->tokens != NULL ? sequence->tokens : sequence->prompt->tokens;
     enum ct_status status = ct_session_open(engine, 0, &sequence->session);
     if (status != CT_OK)
         return status;
@@ -68,6 +69,7 @@ struct ct_slice ct_sequence_slice(const struct ct_sequence *sequence)
     return (struct ct_slice){
         .session = sequence->session,
         .tokens = sequence->tokens + turn->n_done,
+        .types = sequence->prompt->types, /* of an encoder, which takes all at once */
         .n_tokens = turn->n_step,
         .n_logits = turn->n_done + turn->n_step == turn->n_tok,
     };
@@ -173,9 +175,9 @@ bool ct_sequence_advance(struct ct_sequence *sequence, const struct ct_engine *e
     turn->n_done += slice->n_tokens;
     if (turn->n_done < turn->n_tok)
         return false;
-    if (sequence->vector != NULL) {
+    if (sequence->row != NULL) {
         const size_t n = (size_t)ct_engine_info(engine)->n_outputs;
-        memcpy(sequence->vector, slice->logits, n * sizeof *slice->logits);
+        memcpy(sequence->row, slice->logits, n * sizeof *slice->logits);
         sequence->finish = CT_FINISH_STOP;
         sequence->first_ns = ct_clock_ns();
         return true;

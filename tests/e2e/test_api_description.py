@@ -26,14 +26,20 @@ def routes():
     return {(match[1].lower(), match[2]) for match in found}
 
 
+# What the names of sets in openai_fields.def stand for.
+TEXTS = ["COMPLETION", "CHAT"]
+ROWS = ["EMBEDDING", "CLASSIFY", "RERANK"]
+SETS = {"BOTH": TEXTS, "ROWS": ROWS, "ALL": TEXTS + ROWS}
+
+
 def fields():
     """{"COMPLETION": {name: (macro, arguments)}, "CHAT": ..., "EMBEDDING": ...}"""
-    tables = {"COMPLETION": {}, "CHAT": {}, "EMBEDDING": {}}
+    tables = {kind: {} for kind in SETS["ALL"]}
     for macro, args in macros("server/openai_fields.def", r"FIELD_\w+"):
         name, where, *rest = [arg.strip() for arg in args.split(",", 4)]
-        for kind, table in tables.items():
-            if where in (kind, "ALL") or (where == "BOTH" and kind != "EMBEDDING"):
-                table[name] = (macro, rest)
+        for part in where.split(" | "):
+            for kind in SETS.get(part, [part]):
+                tables[kind][name] = (macro, rest)
     return tables
 
 
@@ -72,8 +78,8 @@ class Description(unittest.TestCase):
         self.assertEqual(documented, routes())
 
     def test_fields(self):
-        schemas = {"COMPLETION": "Completion", "CHAT": "Chat", "EMBEDDING": "Embedding"}
-        for kind, schema in schemas.items():
+        for kind in SETS["ALL"]:
+            schema = kind.capitalize()
             text = indented(
                 read("proto/openapi.yaml"), ["components", "schemas", f"{schema}Request", "properties"]
             )
@@ -104,13 +110,17 @@ class Description(unittest.TestCase):
                 values = ",".join(rest).strip()[1:-1].replace('\\"', '"').split("|")
                 self.assertEqual(value, "only " + ", ".join(f"`{v}`" for v in values))
 
-    def test_documented_embedding_fields(self):
-        documented = {row[0].strip("`"): row[1] for row in rows("Fields of embeddings")}
-        table = fields()["EMBEDDING"]
-        self.assertEqual(set(documented), set(table))
-        for name, (macro, rest) in table.items():
+    def test_documented_fields_of_rows(self):
+        documented = {row[0].strip("`"): row[1:] for row in rows("Fields of embeddings, classify and rerank")}
+        tables = fields()
+        names = {"EMBEDDING": "embeddings", "CLASSIFY": "classify", "RERANK": "rerank"}
+        self.assertEqual(set(documented), set().union(*(tables[kind] for kind in ROWS)))
+        for name, (where, value, _) in documented.items():
+            kinds = [kind for kind in ROWS if name in tables[kind]]
+            self.assertEqual(where, "all" if kinds == ROWS else ", ".join(names[k] for k in kinds), name)
+            macro, rest = tables[kinds[0]][name]
             if macro in ("FIELD_INT", "FIELD_NUMBER"):
-                self.assertRegex(documented[name], rf"{rest[0]}\b.* to {rest[1]}\b")
+                self.assertRegex(value, rf"{rest[0]}\b.* to {rest[1]}\b")
 
     def test_options(self):
         options = {}

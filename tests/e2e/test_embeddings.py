@@ -55,7 +55,7 @@ class Embeddings(unittest.TestCase):
 
     def test_the_model_says_what_it_does(self):
         [model] = self.client.models.list().data
-        self.assertEqual(model.centroid["tasks"], ["embeddings"])
+        self.assertEqual(model.centroid["tasks"], ["embeddings", "rerank"])
 
     def test_vectors_equal_the_reference(self):
         answer = self.embed([case["tokens"] for case in GOLDEN], encoding_format="float")
@@ -102,7 +102,7 @@ class Embeddings(unittest.TestCase):
         self.assertIn(str(CONTEXT + 1), message)
         self.assertIn(f" {CONTEXT} ", message)
         self.assertIn("tokens", self.refused("input", input="the cat " * 100))
-        self.assertIn("more than 64", self.refused("input", input=["a"] * 65))
+        self.assertIn("more than the 320", self.refused("input", input=["a"] * 321))
 
     def test_truncate(self):
         long = [7] + [5] * (2 * CONTEXT) + [3]

@@ -71,7 +71,7 @@ class BothKinds(unittest.TestCase):
             tasks = {m["id"]: m["centroid"]["tasks"] for m in json.loads(text)["data"]}
             self.assertEqual(list(tasks), ["text", "vectors"])
             self.assertIn("completions", tasks["text"])
-            self.assertEqual(tasks["vectors"], ["embeddings"])
+            self.assertEqual(tasks["vectors"], ["embeddings", "rerank"])
             for name in BOTH:
                 status, _, text = server.ask("GET", f"/v1/models/{name}")
                 self.assertEqual((status, json.loads(text)["id"]), (200, name))

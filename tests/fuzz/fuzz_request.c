@@ -1,4 +1,5 @@
-/* Any bytes as the body of both kinds of request: refused with words, or ready to run. */
+/* Any bytes as the body of each kind of request, to models of each task: refused with words, or ready to
+ * run. */
 #include "server/openai_request.h"
 #include "tests/support/fake_engine.h"
 
@@ -8,6 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
+    static const enum ct_task tasks[CT_N_REQUEST_KINDS] = {
+        CT_TASK_GENERATE, CT_TASK_GENERATE, CT_TASK_EMBED, CT_TASK_CLASSIFY, CT_TASK_CLASSIFY};
     static struct ct_models models = {.n = 1};
     static struct ct_model *const model = &models.all[0];
     if (model->engine == NULL) {
@@ -15,12 +18,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         if (ct_engine_open("fake", &(struct ct_engine_options){.context_tok = 512}, &model->engine,
                            &err) != CT_OK)
             abort();
-        model->info = ct_engine_info(model->engine);
         model->name = "m";
         model->max_token_bytes = 4;
         model->max_in_flight = 64;
     }
-    for (int kind = CT_REQUEST_COMPLETION; kind <= CT_REQUEST_CHAT; kind++) {
+    for (int kind = 0; kind < CT_N_REQUEST_KINDS; kind++) {
+        static struct ct_engine_info info;
+        info = *ct_engine_info(model->engine);
+        info.task = tasks[kind];
+        info.n_labels = info.task == CT_TASK_CLASSIFY;
+        model->info = &info;
         struct ct_refusal refusal = {0};
         struct ct_request *request = ct_request_open((enum ct_request_kind)kind);
         enum ct_status status =

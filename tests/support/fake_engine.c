@@ -203,6 +203,30 @@ enum ct_status ct_engine_tokenize(const struct ct_engine *engine, const char *te
     return CT_OK;
 }
 
+/* Both, with a filler between, and the types that say which is which. */
+enum ct_status ct_engine_tokenize_pair(const struct ct_engine *engine, const char *first,
+                                       size_t n_first_bytes, const char *second,
+                                       size_t n_second_bytes, int32_t *ids, int32_t *types,
+                                       size_t capacity, size_t *n_ids)
+{
+    (void)engine;
+    *n_ids = n_first_bytes + 1 + n_second_bytes;
+    for (size_t i = 0; i < *n_ids && i < capacity; i++) {
+        types[i] = i > n_first_bytes;
+        ids[i] = i < n_first_bytes    ? (unsigned char)first[i]
+                 : i == n_first_bytes ? CT_FAKE_EOS + 1
+                                      : (unsigned char)second[i - n_first_bytes - 1];
+    }
+    return CT_OK;
+}
+
+const char *ct_engine_label(const struct ct_engine *engine, int i)
+{
+    (void)engine;
+    (void)i;
+    return "label";
+}
+
 const char *ct_engine_token_bytes(const struct ct_engine *engine, int id, size_t *n_bytes)
 {
     (void)engine;

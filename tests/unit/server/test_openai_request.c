@@ -207,7 +207,7 @@ static void test_what_is_honoured(void **state)
     assert_memory_equal(r->stops[1].bytes, "bc", 2);
     assert_int_equal(r->sampling.n_bias, 2);
     assert_int_equal(r->sampling.bias_ids[0] + r->sampling.bias_ids[1], 65 + 66);
-    assert_int_equal(r->sequences[1].n_prompt, 2);
+    assert_int_equal(r->sequences[1].prompt->n_tok, 2);
     ct_request_close(r);
 
     r = completion("", &refusal); /* OpenAI's defaults */
@@ -231,7 +231,7 @@ static void test_what_is_honoured(void **state)
     ct_request_close(r);
     model->info = info;
     r = chat("", &refusal);
-    assert_int_equal(r->sequences[0].max_tokens, CONTEXT_TOK - r->sequences[0].n_prompt);
+    assert_int_equal(r->sequences[0].max_tokens, CONTEXT_TOK - r->sequences[0].prompt->n_tok);
     ct_request_close(r);
     r = chat("\"max_completion_tokens\":5,\"logprobs\":true,\"top_logprobs\":20", &refusal);
     assert_int_equal(r->sequences[0].max_tokens, 5);
@@ -416,10 +416,63 @@ static void test_messages(void **state)
         "\"c\"}]}]}";
     struct ct_request *r = read_body(CT_REQUEST_CHAT, body, strlen(body), &refusal);
     static const char expected[] = "system:a\nuser:bc";
-    assert_int_equal(r->n_prompt_tok[0], strlen(expected));
+    assert_int_equal(r->prompts[0].n_tok, strlen(expected));
     for (size_t i = 0; i < strlen(expected); i++)
-        assert_int_equal(r->prompts[0][i], expected[i]);
+        assert_int_equal(r->prompts[0].tokens[i], expected[i]);
     ct_request_close(r);
+}
+
+/* ---- documents ---- */
+
+static void documents_are_read_beside_their_query(void **state)
+{
+    (void)state;
+    struct ct_refusal refusal;
+    struct ct_engine_info info = *model->info;
+    const struct ct_engine_info *before = model->info;
+    info.task = CT_TASK_CLASSIFY;
+    info.n_labels = 1;
+    info.n_outputs = 1;
+    model->info = &info;
+    static const char pairs[] =
+        "{\"model\":\"fake\",\"query\":\"ab\",\"documents\":[\"cde\",{\"text\":"
+        "\"f\"}],\"return_documents\":true,\"top_n\":1}";
+    struct ct_request *r = read_body(CT_REQUEST_RERANK, pairs, strlen(pairs), &refusal);
+    assert_non_null(r);
+    assert_int_equal(r->n_prompts, 2);
+    assert_int_equal(r->n_sequences, 2);
+    assert_int_equal(r->n_top, 1);
+    static const int32_t tokens[] = {'a', 'b', CT_FAKE_EOS + 1, 'c', 'd', 'e'},
+                         types[] = {0, 0, 0, 1, 1, 1};
+    assert_int_equal(r->sequences[0].prompt->n_tok, 6);
+    assert_memory_equal(r->sequences[0].prompt->tokens, tokens, sizeof tokens);
+    assert_memory_equal(r->sequences[0].prompt->types, types, sizeof types);
+    assert_int_equal(r->sequences[1].prompt->n_tok, 4);
+    assert_string_equal(r->documents[1], "f");
+    ct_request_close(r);
+
+    info.context_tok = 5;
+    static const char cut[] =
+        "{\"model\":\"fake\",\"query\":\"ab\",\"documents\":[\"cdefg\",\"h\"],"
+        "\"truncate\":true}";
+    r = read_body(CT_REQUEST_RERANK, cut, strlen(cut), &refusal);
+    assert_non_null(r);
+    assert_true(r->prompts[0].is_truncated && !r->prompts[1].is_truncated);
+    assert_int_equal(r->prompts[0].n_tok, 5);
+    assert_int_equal(r->prompts[0].tokens[4], 'g'); /* the last stays, as it may end every text */
+    assert_int_equal(r->prompts[0].types[4], 1);
+    ct_request_close(r);
+
+    info.task = CT_TASK_EMBED; /* the query is a prompt of its own */
+    info.n_labels = 0;
+    r = read_body(CT_REQUEST_RERANK, cut, strlen(cut), &refusal);
+    assert_non_null(r);
+    assert_int_equal(r->n_prompts, 3);
+    assert_int_equal(r->prompts[0].n_tok, 2);
+    assert_null(r->prompts[1].types);
+    assert_null(r->documents);
+    ct_request_close(r);
+    model->info = before;
 }
 
 /* ---- JSON ---- */
@@ -506,10 +559,15 @@ static void test_not_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),        cmocka_unit_test(test_what_is_honoured),
-        cmocka_unit_test(test_neutral_values), cmocka_unit_test(test_what_is_refused),
-        cmocka_unit_test(test_prompts),        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_depth),          cmocka_unit_test(test_a_million_values),
+        cmocka_unit_test(documents_are_read_beside_their_query),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_what_is_honoured),
+        cmocka_unit_test(test_neutral_values),
+        cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_a_million_values),
         cmocka_unit_test(test_not_json),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

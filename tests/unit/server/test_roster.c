@@ -193,7 +193,7 @@ static void test_measurement(void **state)
     ct_roster_estimate(&roster, request, 0);
     assert_true(roster.stats.is_measured && roster.stats.n_steps == 0);
     const struct ct_ledger *estimate = &request->estimate;
-    assert_int_equal(estimate->n_prompt_tok, request->n_prompt_tok[0]);
+    assert_int_equal(estimate->n_prompt_tok, request->prompts[0].n_tok);
     assert_int_equal(estimate->n_generated_tok, request->sequences[0].max_tokens);
     assert_int_equal(estimate->n_cached_tok, 0);
     assert_true(estimate->prefill_ns > 0 && estimate->prefill.pj > 0);
