@@ -206,7 +206,7 @@ static enum ct_status read_shape(const char *model, bool *is_encoder, int *image
                                  struct ct_error *err)
 {
     struct ct_model_file *file;
-    enum ct_status status = ct_model_file_open(model, ct_family_gguf_names(), &file, err);
+    enum ct_status status = ct_model_file_open(model, ct_family_foreign_names(), &file, err);
     if (status != CT_OK)
         return status;
     const struct ct_hparams *hparams = ct_model_file_hparams(file);

@@ -179,7 +179,7 @@ static enum ct_status compress(const struct settings *s, struct ct_recipe *recip
         return ct_error_set(err, CT_IO, "--report %s: %s", s->report_dir, strerror(errno));
     struct ct_calibration *calibration = NULL;
     ct_progress_init(&progress, s->is_quiet);
-    enum ct_status status = ct_model_file_open(in, ct_family_gguf_names(), &model, err);
+    enum ct_status status = ct_model_file_open(in, ct_family_foreign_names(), &model, err);
     if (status == CT_OK && (status = ct_pool_open(n_threads, &pool)) != CT_OK)
         ct_error_set(err, status, "cannot start %d threads", n_threads);
     if (status == CT_OK && s->calibration_text != NULL) {

@@ -292,7 +292,7 @@ int ct_cli_inspect(int argc, char **argv)
     struct listing listing = {0};
     if (!ct_cli_parse(&usage, options, argc, argv, &wants_help, &path, 1, &n_paths, &exit_code))
         return exit_code;
-    enum ct_status status = ct_model_file_open(path, ct_family_gguf_names(), &model, &err);
+    enum ct_status status = ct_model_file_open(path, ct_family_foreign_names(), &model, &err);
     if (status == CT_OK)
         status = list(model, &listing, &err);
     if (status == CT_OK && has_json)

@@ -69,7 +69,7 @@ static enum ct_status run(struct ct_study *study, struct ct_error *err)
     if (mkdir(study->out, 0777) != 0 && errno != EEXIST)
         return ct_error_set(err, CT_IO, "--out %s: %s", study->out, strerror(errno));
     enum ct_status status =
-        ct_model_file_open(study->model, ct_family_gguf_names(), &study->file, err);
+        ct_model_file_open(study->model, ct_family_foreign_names(), &study->file, err);
     if (status == CT_OK && ct_pool_open((int)study->n_threads, &study->pool) != CT_OK)
         status =
             ct_error_set(err, CT_MEMORY, "cannot start %lld threads", (long long)study->n_threads);

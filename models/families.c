@@ -20,12 +20,11 @@ const struct ct_family *ct_family_find(const char *name)
     return NULL;
 }
 
-const struct ct_gguf_names *ct_family_gguf_names(void)
+const struct ct_foreign_names *ct_family_foreign_names(void)
 {
-    static struct ct_gguf_names tables[N_FAMILIES + 1];
-    int n = 0;
+    static struct ct_foreign_names tables[N_FAMILIES + 1];
     for (int i = 0; i < N_FAMILIES; i++)
-        if (ct_families[i]->names != NULL)
-            tables[n++] = (struct ct_gguf_names){ct_families[i]->name, ct_families[i]->names};
+        tables[i] = (struct ct_foreign_names){ct_families[i]->name, ct_families[i]->names,
+                                              ct_families[i]->parts};
     return tables;
 }

@@ -321,6 +321,65 @@ static enum ct_status build_dinov2(const struct ct_hparams *p, struct ct_graph *
     return build(p, &names, g, err);
 }
 
-const struct ct_family ct_family_vit = {.name = "vit", .build = build_vit};
-const struct ct_family ct_family_deit = {.name = "deit", .build = build_deit};
-const struct ct_family ct_family_dinov2 = {.name = "dinov2", .build = build_dinov2};
+/* ViT's and DeiT's names in timm, and in transformers 5 while a model is in memory. */
+static const struct ct_part_map vit_parts[] = {
+    {"embeddings.cls_token", "cls_token", CT_PART_ALL, 0},
+    {"embeddings.position_embeddings", "pos_embed", CT_PART_ALL, 0},
+    {"embeddings.patch_embeddings.projection.*", "patch_embed.proj.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.layernorm_before.*", "blocks.{}.norm1.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.layernorm_before.*", "layers.{}.layernorm_before.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.attention.attention.query.*", "blocks.{}.attn.qkv.*", CT_PART_OF_ROWS, 0},
+    {"encoder.layer.{}.attention.attention.key.*", "blocks.{}.attn.qkv.*", CT_PART_OF_ROWS, 1},
+    {"encoder.layer.{}.attention.attention.value.*", "blocks.{}.attn.qkv.*", CT_PART_OF_ROWS, 2},
+    {"encoder.layer.{}.attention.attention.query.*", "layers.{}.attention.q_proj.*", CT_PART_ALL,
+     0},
+    {"encoder.layer.{}.attention.attention.key.*", "layers.{}.attention.k_proj.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.attention.attention.value.*", "layers.{}.attention.v_proj.*", CT_PART_ALL,
+     0},
+    {"encoder.layer.{}.attention.output.dense.*", "blocks.{}.attn.proj.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.attention.output.dense.*", "layers.{}.attention.o_proj.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.layernorm_after.*", "blocks.{}.norm2.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.layernorm_after.*", "layers.{}.layernorm_after.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.intermediate.dense.*", "blocks.{}.mlp.fc1.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.intermediate.dense.*", "layers.{}.mlp.fc1.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.output.dense.*", "blocks.{}.mlp.fc2.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.output.dense.*", "layers.{}.mlp.fc2.*", CT_PART_ALL, 0},
+    {"layernorm.*", "norm.*", CT_PART_ALL, 0},
+    {"classifier.*", "head.*", CT_PART_HEAD, 0},
+    {NULL, NULL, CT_PART_ALL, 0},
+};
+
+/* DINOv2's names in torch.hub and timm, and in transformers 5; and its places, which an export for one
+ * size of images folds in two. */
+static const struct ct_part_map dinov2_parts[] = {
+    {"embeddings.cls_token", "cls_token", CT_PART_ALL, 0},
+    {"embeddings.position_embeddings", "pos_embed", CT_PART_ALL, 0},
+    {"embeddings.patch_embeddings.projection.*", "patch_embed.proj.*", CT_PART_ALL, 0},
+    {"embeddings.position_embeddings", "embeddings.Concat", CT_PART_IN_ROWS, 0},
+    {"embeddings.position_embeddings", "embeddings.Reshape", CT_PART_IN_ROWS, 1},
+    {"encoder.layer.{}.norm1.*", "blocks.{}.norm1.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.attention.attention.query.*", "blocks.{}.attn.qkv.*", CT_PART_OF_ROWS, 0},
+    {"encoder.layer.{}.attention.attention.key.*", "blocks.{}.attn.qkv.*", CT_PART_OF_ROWS, 1},
+    {"encoder.layer.{}.attention.attention.value.*", "blocks.{}.attn.qkv.*", CT_PART_OF_ROWS, 2},
+    {"encoder.layer.{}.attention.attention.query.*", "encoder.layer.{}.attention.q_proj.*",
+     CT_PART_ALL, 0},
+    {"encoder.layer.{}.attention.attention.key.*", "encoder.layer.{}.attention.k_proj.*",
+     CT_PART_ALL, 0},
+    {"encoder.layer.{}.attention.attention.value.*", "encoder.layer.{}.attention.v_proj.*",
+     CT_PART_ALL, 0},
+    {"encoder.layer.{}.attention.output.dense.*", "blocks.{}.attn.proj.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.attention.output.dense.*", "encoder.layer.{}.attention.o_proj.*",
+     CT_PART_ALL, 0},
+    {"encoder.layer.{}.layer_scale1.lambda1", "blocks.{}.ls1.gamma", CT_PART_ALL, 0},
+    {"encoder.layer.{}.norm2.*", "blocks.{}.norm2.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.mlp.fc1.*", "blocks.{}.mlp.fc1.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.mlp.fc2.*", "blocks.{}.mlp.fc2.*", CT_PART_ALL, 0},
+    {"encoder.layer.{}.layer_scale2.lambda1", "blocks.{}.ls2.gamma", CT_PART_ALL, 0},
+    {"layernorm.*", "norm.*", CT_PART_ALL, 0},
+    {NULL, NULL, CT_PART_ALL, 0},
+};
+
+const struct ct_family ct_family_vit = {.name = "vit", .parts = vit_parts, .build = build_vit};
+const struct ct_family ct_family_deit = {.name = "deit", .parts = vit_parts, .build = build_deit};
+const struct ct_family ct_family_dinov2 = {
+    .name = "dinov2", .parts = dinov2_parts, .build = build_dinov2};

@@ -104,7 +104,8 @@ static enum ct_status open_shards(struct ct_model_file *file, const json_t *inde
 }
 
 /* The shards; without any, the weights of an ONNX file. */
-static enum ct_status open_weights(struct ct_model_file *file, struct ct_error *err)
+static enum ct_status open_weights(struct ct_model_file *file,
+                                   const struct ct_foreign_names *families, struct ct_error *err)
 {
     json_t *index = NULL;
     static const char index_name[] = "model.safetensors.index.json";
@@ -122,7 +123,7 @@ static enum ct_status open_weights(struct ct_model_file *file, struct ct_error *
     if (file->shards == NULL)
         return ct_error_set(err, CT_MEMORY, "%s: no memory", file->path);
     status = open_shard(file, "model.safetensors", err);
-    return status == CT_NOT_FOUND ? ct_model_onnx_read(file, err) : status;
+    return status == CT_NOT_FOUND ? ct_model_onnx_read(file, families, err) : status;
 }
 
 /* Tensors of this name keep their neighbours aligned and are no weights. */
@@ -277,7 +278,8 @@ static enum ct_status read_generation(struct ct_model_file *file, struct ct_erro
     return status;
 }
 
-enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *err)
+enum ct_status ct_model_dir_read(struct ct_model_file *file,
+                                 const struct ct_foreign_names *families, struct ct_error *err)
 {
     json_t *config = NULL;
     enum ct_status status =
@@ -298,7 +300,7 @@ enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *er
     if (status == CT_OK)
         status = read_generation(file, err);
     if (status == CT_OK)
-        status = open_weights(file, err);
+        status = open_weights(file, families, err);
     if (status != CT_OK)
         goto out;
     if (file->onnx == NULL)

@@ -5,6 +5,7 @@
 #include "engine/format/safetensors.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -39,7 +40,7 @@ enum ct_status ct_model_file_index(struct ct_model_file *file, struct ct_error *
     return CT_OK;
 }
 
-enum ct_status ct_model_file_open(const char *path, const struct ct_gguf_names *families,
+enum ct_status ct_model_file_open(const char *path, const struct ct_foreign_names *families,
                                   struct ct_model_file **out, struct ct_error *err)
 {
     struct stat st;
@@ -53,7 +54,7 @@ enum ct_status ct_model_file_open(const char *path, const struct ct_gguf_names *
     ct_arena_init(&file->arena);
     file->path = strdup(path);
     enum ct_status status = file->path == NULL ? ct_error_set(err, CT_MEMORY, "%s: no memory", path)
-                            : S_ISDIR(st.st_mode) ? ct_model_dir_read(file, err)
+                            : S_ISDIR(st.st_mode) ? ct_model_dir_read(file, families, err)
                                                   : ct_model_gguf_read(file, families, err);
     if (status != CT_OK) {
         ct_model_file_close(file);
@@ -79,6 +80,46 @@ void ct_model_file_close(struct ct_model_file *file)
     ct_arena_deinit(&file->arena);
     free(file->path);
     free(file);
+}
+
+/* ---- names ---- */
+
+bool ct_name_matches(const char *pattern, const char *name, int *layer)
+{
+    const char *hole = strstr(pattern, "{}");
+    *layer = -1;
+    if (hole != NULL) {
+        const size_t n_before = (size_t)(hole - pattern);
+        if (strncmp(pattern, name, n_before) != 0)
+            return false;
+        name += n_before;
+        const size_t n_digits = strspn(name, "0123456789");
+        if (n_digits < 1 || n_digits > 6 || (name[0] == '0' && n_digits > 1))
+            return false;
+        *layer = atoi(name);
+        name += n_digits;
+        pattern = hole + 2;
+    }
+    const size_t n = strlen(pattern);
+    if (n == 0 || pattern[n - 1] != '*')
+        return strcmp(pattern, name) == 0;
+    return strncmp(pattern, name, n - 1) == 0 &&
+           (strcmp(name + n - 1, "weight") == 0 || strcmp(name + n - 1, "bias") == 0);
+}
+
+const char *ct_name_fill(struct ct_arena *arena, const char *pattern, int layer, const char *name)
+{
+    char text[CT_MAX_NAME + 1], number[16] = "";
+    const char *hole = strstr(pattern, "{}");
+    const int n_before = hole == NULL ? 0 : (int)(hole - pattern);
+    const char *rest = hole == NULL ? pattern : hole + 2;
+    const char *star = strchr(rest, '*');
+    const int n_rest = star == NULL ? (int)strlen(rest) : (int)(star - rest);
+    if (hole != NULL)
+        snprintf(number, sizeof number, "%d", layer);
+    const int n = snprintf(text, sizeof text, "%.*s%s%.*s%s", n_before, pattern, number, n_rest,
+                           rest, star == NULL ? "" : strrchr(name, '.') + 1);
+    return n < 0 || n > CT_MAX_NAME ? NULL : ct_arena_text(arena, text, (size_t)n);
 }
 
 /* ---- reading ---- */
@@ -139,7 +180,9 @@ void ct_model_file_prefetch(const struct ct_model_file *file)
 
 void ct_model_file_forget(const struct ct_model_file *file, const struct ct_weight *weight)
 {
-    (void)file; /* mapped from a file, whichever the form: the pages lose nothing */
+    (void)file;
+    if (weight->is_owned)
+        return; /* all else is mapped from a file, whichever the form: the pages lose nothing */
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t begin = ((uintptr_t)weight->tensor.data + page - 1) & ~(page - 1);
     uintptr_t end = ((uintptr_t)weight->tensor.data + weight->tensor.n_bytes) & ~(page - 1);

@@ -34,18 +34,34 @@ struct ct_weight {
     int n_permuted_heads;    /* 0: rows are in order; else see ct_weight_row */
     /* 0, or the matrix is stored transposed: elements from a row's value to its next. */
     int64_t column_stride;
+    bool is_owned; /* in memory of its own, not a mapped file's */
 };
 
-/* families: the known families' GGUF architecture names and tables, ended by a NULL
- * architecture. */
-struct ct_gguf_names {
-    const char *architecture;
-    const struct ct_name_map *map;
+/* Where an ONNX file's tensor goes that has not Hugging Face's name. In both names "{}" stands for
+ * the layer number and "*" at the end for "weight" or "bias". Neither begins with the family's name,
+ * which is in front of hf where a model has a head. */
+struct ct_part_map {
+    const char *hf;      /* "encoder.layer.{}.attention.attention.key.*"; NULL ends the table */
+    const char *foreign; /* "blocks.{}.attn.qkv.*", or the place where it is used: onnx.h */
+    enum ct_part_kind {
+        CT_PART_ALL,
+        CT_PART_HEAD,    /* all, and hf is of the head */
+        CT_PART_OF_ROWS, /* hf is part `part` of three equal ones of foreign's rows */
+        CT_PART_IN_ROWS, /* foreign is part `part` of two of hf's rows: the table has both in turn */
+    } kind;
+    int part;
+};
+
+/* The known families' tables, ended by a NULL family. */
+struct ct_foreign_names {
+    const char *family;              /* and GGUF's architecture */
+    const struct ct_name_map *gguf;  /* NULL: not read from GGUF files */
+    const struct ct_part_map *parts; /* NULL: an ONNX file has Hugging Face's names */
 };
 
 /* CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED (architecture), CT_IO, CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_model_file_open(const char *path,
-                                                const struct ct_gguf_names *families,
+                                                const struct ct_foreign_names *families,
                                                 struct ct_model_file **out, struct ct_error *err);
 void ct_model_file_close(struct ct_model_file *file);
 

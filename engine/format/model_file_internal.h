@@ -45,13 +45,25 @@ CT_MUST_CHECK enum ct_status ct_model_file_index(struct ct_model_file *file, str
 /* Fill gguf or shards, hparams, weights and clustered. On failure ct_model_file_close releases what
  * is there. */
 CT_MUST_CHECK enum ct_status ct_model_gguf_read(struct ct_model_file *file,
-                                                const struct ct_gguf_names *families,
+                                                const struct ct_foreign_names *families,
                                                 struct ct_error *err);
-CT_MUST_CHECK enum ct_status ct_model_dir_read(struct ct_model_file *file, struct ct_error *err);
+CT_MUST_CHECK enum ct_status ct_model_dir_read(struct ct_model_file *file,
+                                               const struct ct_foreign_names *families,
+                                               struct ct_error *err);
 
 /* Fills onnx and weights from path/model.onnx or path/onnx/model.onnx. CT_NOT_FOUND when there is
  * neither; what ct_onnx_open says. The message names the file. */
-CT_MUST_CHECK enum ct_status ct_model_onnx_read(struct ct_model_file *file, struct ct_error *err);
+CT_MUST_CHECK enum ct_status ct_model_onnx_read(struct ct_model_file *file,
+                                                const struct ct_foreign_names *families,
+                                                struct ct_error *err);
+
+/* Whether `name` is `pattern`, "{}" in it standing for a decimal number without leading zeros,
+ * which goes to *layer (-1 without one), and "*" at its end for "weight" or "bias". */
+bool ct_name_matches(const char *pattern, const char *name, int *layer);
+
+/* What a map makes of a name: the other pattern, with the layer's number and the name's last part.
+ * NULL when memory is short or the name is too long. */
+const char *ct_name_fill(struct ct_arena *arena, const char *pattern, int layer, const char *name);
 
 /* ct_hf_config_parse, of JSON that was read already. */
 CT_MUST_CHECK enum ct_status ct_hf_config_read(const json_t *config, struct ct_hparams *out,

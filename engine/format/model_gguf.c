@@ -4,49 +4,14 @@
 #include "engine/format/gguf.h"
 #include "engine/format/model_file_internal.h"
 
-#include <ctype.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-
-/* Whether `name` is `pattern`, "{}" in it standing for a decimal number without leading zeros,
- * which goes to *layer (-1 without one). */
-static bool matches(const char *pattern, const char *name, int *layer)
-{
-    const char *hole = strstr(pattern, "{}");
-    *layer = -1;
-    if (hole == NULL)
-        return strcmp(pattern, name) == 0;
-    size_t n_before = (size_t)(hole - pattern);
-    if (strncmp(pattern, name, n_before) != 0)
-        return false;
-    const char *digits = name + n_before;
-    size_t n_digits = strspn(digits, "0123456789");
-    if (n_digits < 1 || n_digits > 6 || (digits[0] == '0' && n_digits > 1))
-        return false;
-    int number = 0;
-    for (size_t i = 0; i < n_digits; i++)
-        number = number * 10 + (digits[i] - '0');
-    *layer = number;
-    return strcmp(hole + 2, digits + n_digits) == 0;
-}
-
-/* The Hugging Face name: `pattern` with the layer's number. */
-static const char *fill_name(struct ct_arena *arena, const char *pattern, int layer)
-{
-    char text[CT_MAX_NAME + 1];
-    const char *hole = strstr(pattern, "{}");
-    int n = hole == NULL ? snprintf(text, sizeof text, "%s", pattern)
-                         : snprintf(text, sizeof text, "%.*s%d%s", (int)(hole - pattern), pattern,
-                                    layer, hole + 2);
-    return n < 0 || n > CT_MAX_NAME ? NULL : ct_arena_text(arena, text, (size_t)n);
-}
 
 static const struct ct_name_map *find_map(const struct ct_name_map *map, const char *name,
                                           int *layer)
 {
     for (; map->hf != NULL; map++)
-        if (matches(map->gguf, name, layer))
+        if (ct_name_matches(map->gguf, name, layer))
             return map;
     return NULL;
 }
@@ -71,14 +36,14 @@ static enum ct_status add_tensor(struct ct_model_file *file, const struct ct_nam
                             "tensor %s has %" PRId64 " rows, expected %d heads of %d", stored->name,
                             stored->shape[0], heads, h->head_dim);
     struct ct_weight weight = {.tensor = *stored, .n_permuted_heads = heads};
-    weight.tensor.name = fill_name(&file->arena, row->hf, layer);
+    weight.tensor.name = ct_name_fill(&file->arena, row->hf, layer, stored->name);
     if (weight.tensor.name == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for tensor names");
     ct_model_file_add(file, &weight);
     return CT_OK;
 }
 
-enum ct_status ct_model_gguf_read(struct ct_model_file *file, const struct ct_gguf_names *families,
+enum ct_status ct_model_gguf_read(struct ct_model_file *file, const struct ct_foreign_names *families,
                                   struct ct_error *err)
 {
     struct ct_gguf_text architecture = {"", 0};
@@ -86,11 +51,11 @@ enum ct_status ct_model_gguf_read(struct ct_model_file *file, const struct ct_gg
     if (status != CT_OK)
         return status; /* names the path already */
     if (ct_gguf_text(file->gguf, "general.architecture", &architecture) == CT_OK)
-        while (families->architecture != NULL &&
-               (strlen(families->architecture) != architecture.n_bytes ||
-                memcmp(families->architecture, architecture.data, architecture.n_bytes) != 0))
+        while (families->family != NULL &&
+               (strlen(families->family) != architecture.n_bytes ||
+                memcmp(families->family, architecture.data, architecture.n_bytes) != 0))
             families++;
-    if (architecture.n_bytes > 0 && families->architecture == NULL)
+    if (architecture.n_bytes > 0 && (families->family == NULL || families->gguf == NULL))
         status = ct_error_set(err, CT_UNSUPPORTED, "architecture %.*s",
                               (int)(architecture.n_bytes < 32 ? architecture.n_bytes : 32),
                               architecture.data);
@@ -104,7 +69,7 @@ enum ct_status ct_model_gguf_read(struct ct_model_file *file, const struct ct_gg
     if (status == CT_OK)
         status = ct_model_file_reserve(file, n_tensors, err);
     for (int i = 0; i < n_tensors && status == CT_OK; i++)
-        status = add_tensor(file, families->map, ct_gguf_tensor(file->gguf, i), err);
+        status = add_tensor(file, families->gguf, ct_gguf_tensor(file->gguf, i), err);
     if (status == CT_OK)
         status = ct_model_file_index(file, err);
     if (status != CT_OK)

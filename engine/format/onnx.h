@@ -7,8 +7,8 @@
  *     makes them encoder.layer.0.output.dense.weight;
  *   - what an Identity node makes of an initialiser is that weight once more, under the result's
  *     name;
- *   - any other anonymous initialiser is known by the node that uses it: "/embeddings/Concat_7"
- *     makes it embeddings.Concat, a name that only a family's table has a use for.
+ *   - any other anonymous initialiser is known by the node that uses it as well:
+ *     "/embeddings/Concat_7" makes it embeddings.Concat, a name for a family's table.
  * Only structure is unpacked (proto/onnx.proto, protobuf-c), a node at a time. An open file is
  * immutable; any thread. */
 #ifndef CT_FORMAT_ONNX_H

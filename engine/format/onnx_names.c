@@ -233,7 +233,8 @@ static enum ct_status index_outputs(struct naming *naming, struct ct_error *err)
                          : ct_error_set(err, CT_FORMAT, "two nodes make %.64s", twice->text);
 }
 
-/* Anonymous matrices of products under each name that was found, all others as they are. */
+/* Anonymous matrices of products under each name that was found, all others as they are; what
+ * looks anonymous ("onnx::Concat_9", but "cls_token" as well) also by its place. */
 static enum ct_status add_weights(struct naming *naming, struct ct_error *err)
 {
     struct ct_onnx *onnx = naming->onnx;
@@ -247,9 +248,9 @@ static enum ct_status add_weights(struct naming *naming, struct ct_error *err)
     for (int i = 0; i < onnx->file.names.n_entries && status == CT_OK; i++) {
         const char *name = onnx->file.tensors[i].name;
         const struct use *use = &naming->uses[i];
-        if (is_parameter(name) || (!use->is_product && use->place == NULL))
+        if (is_parameter(name) || !use->is_product)
             status = add_weight(onnx, i, name, use->is_transposed, false, err);
-        else if (!use->is_product)
+        if (status == CT_OK && use->place != NULL)
             status = add_weight(onnx, i, use->place, false, true, err);
     }
     return status;

@@ -11,6 +11,7 @@ struct ct_graph;
 struct ct_family {
     const char *name; /* Hugging Face model_type, and GGUF's general.architecture */
     const struct ct_name_map *names; /* NULL: not read from GGUF files */
+    const struct ct_part_map *parts; /* of ONNX files; NULL: none but Hugging Face's names */
     /* Adds the family's nodes to an empty graph. CT_UNSUPPORTED, CT_MEMORY. */
     enum ct_status (*build)(const struct ct_hparams *hparams, struct ct_graph *graph,
                             struct ct_error *err);
@@ -22,7 +23,7 @@ extern const struct ct_family *const ct_families[];
 /* By name, or NULL. */
 const struct ct_family *ct_family_find(const char *name);
 
-/* The families' GGUF name tables, for ct_model_file_open. */
-const struct ct_gguf_names *ct_family_gguf_names(void);
+/* The families' tables of names, for ct_model_file_open. */
+const struct ct_foreign_names *ct_family_foreign_names(void);
 
 #endif

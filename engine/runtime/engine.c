@@ -196,7 +196,7 @@ enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *
     ct_graph_init(&engine->graph);
     size_t n_name, name_at = ct_path_model_name(path, &n_name);
     snprintf(engine->name, sizeof engine->name, "%.*s", (int)n_name, path + name_at);
-    status = ct_model_file_open(path, ct_family_gguf_names(), &engine->file, err);
+    status = ct_model_file_open(path, ct_family_foreign_names(), &engine->file, err);
     if (status == CT_OK)
         status = ct_text_init(&engine->text, engine->file, err);
     if (status == CT_OK) {

@@ -18,7 +18,7 @@ static enum ct_status open_model(const struct temp_dir *dir, const char *name,
 {
     char path[TEMP_PATH];
     memset(err, 0, sizeof *err);
-    return ct_model_file_open(temp_path(dir, name, path), ct_family_gguf_names(), file, err);
+    return ct_model_file_open(temp_path(dir, name, path), ct_family_foreign_names(), file, err);
 }
 
 static void expect(const struct temp_dir *dir, const char *name, enum ct_status status,

@@ -2,6 +2,7 @@
  * are refused with a message that says where. */
 #include "engine/format/model_file.h"
 #include "engine/format/onnx.h"
+#include "engine/graph/family.h"
 #include "tests/support/onnx_bytes.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/unit.h"
@@ -9,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define GOLDEN CT_TEST_DIR "/golden/onnx/"
+#define GOLDEN CT_TEST_DIR "/golden/"
 
 enum { FLOAT = 1, INT64 = 7, FLOAT16 = 10, FLOAT8 = 17 };
 
@@ -305,17 +306,26 @@ static void test_external_data(void **state)
     }
 }
 
-/* ---- exporters ---- */
+/* ---- models ---- */
 
-static void copy(const struct temp_dir *dir, const char *from, const char *to)
+static void copy(const struct temp_dir *dir, const char *folder, const char *from, const char *to)
 {
     char path[TEMP_PATH];
     size_t n = 0;
-    snprintf(path, sizeof path, GOLDEN "%s", from);
+    snprintf(path, sizeof path, "%s%s", folder, from);
     void *data = read_whole_file(path, &n);
     assert_non_null(data);
     assert_int_equal(temp_write(dir, to, data, n), 0);
     free(data);
+}
+
+static struct ct_model_file *open_model(const char *path)
+{
+    struct ct_model_file *file = NULL;
+    struct ct_error err = {0};
+    if (ct_model_file_open(path, ct_family_foreign_names(), &file, &err) != CT_OK)
+        fail_msg("%s", err.message);
+    return file;
 }
 
 /* All weights of the one model are those of the other. */
@@ -327,10 +337,11 @@ static void compare(const struct ct_model_file *a, const struct ct_model_file *b
         const struct ct_weight *right = ct_model_file_find(b, left->tensor.name);
         if (right == NULL)
             fail_msg("%s is missing", left->tensor.name);
-        const int64_t k = left->tensor.shape[left->tensor.n_dims - 1];
+        int64_t n, k;
+        ct_tensor_matrix(&left->tensor, &n, &k);
         assert_int_equal(right->tensor.n_dims, left->tensor.n_dims);
         assert_memory_equal(right->tensor.shape, left->tensor.shape, sizeof left->tensor.shape);
-        for (int64_t row = 0; row < ct_tensor_n_elements(&left->tensor) / k; row++) {
+        for (int64_t row = 0; row < n; row++) {
             ct_weight_row_f32(left, row, x);
             ct_weight_row_f32(right, row, y);
             assert_memory_equal(x, y, (size_t)k * sizeof *x);
@@ -338,25 +349,84 @@ static void compare(const struct ct_model_file *a, const struct ct_model_file *b
     }
 }
 
-static void test_exporters(void **state)
+static void expect_equal_weights(const struct temp_dir *dir, const char *folder,
+                                 const char *const *names)
 {
-    static const char *const files[] = {"torchscript.onnx", "torchscript_unfolded.onnx",
-                                        "dynamo.onnx", "external.onnx"};
-    const struct temp_dir *dir = *state;
-    struct ct_model_file *expected = NULL;
-    struct ct_error err = {0};
-    assert_int_equal(ct_model_file_open(GOLDEN, NULL, &expected, &err), CT_OK);
-    copy(dir, "config.json", "config.json");
-    copy(dir, "external.onnx.data", "external.onnx.data");
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        struct ct_model_file *file = NULL;
-        copy(dir, files[i], "model.onnx");
-        if (ct_model_file_open(dir->path, NULL, &file, &err) != CT_OK)
-            fail_msg("%s: %s", files[i], err.message);
+    struct ct_model_file *expected = open_model(folder);
+    copy(dir, folder, "config.json", "config.json");
+    for (; *names != NULL; names++) {
+        copy(dir, folder, *names, "model.onnx");
+        struct ct_model_file *file = open_model(dir->path);
         compare(expected, file);
         ct_model_file_close(file);
     }
     ct_model_file_close(expected);
+}
+
+static void test_exporters(void **state)
+{
+    const char *const names[] = {"torchscript.onnx", "torchscript_unfolded.onnx", "dynamo.onnx",
+                                 "external.onnx", NULL};
+    copy(*state, GOLDEN "onnx/", "external.onnx.data", "external.onnx.data");
+    expect_equal_weights(*state, GOLDEN "onnx/", names);
+}
+
+static void test_names_of_others(void **state)
+{
+    const char *const names[] = {"transformers.onnx", "timm.onnx", NULL};
+    expect_equal_weights(*state, GOLDEN "onnx_vit/", names);
+}
+
+static void write_dinov2(const struct temp_dir *dir, const struct onnx_bytes *graph)
+{
+    struct onnx_bytes model = {.n = 0};
+    onnx_model(&model, graph);
+    assert_int_equal(temp_write(dir, "model.onnx", model.data, model.n), 0);
+    assert_int_equal(
+        temp_write_text(dir, "config.json",
+                        "{\"model_type\": \"dinov2\", \"architectures\": [\"Dinov2Model\"],"
+                        "\"hidden_size\": 2, \"num_hidden_layers\": 1,"
+                        "\"num_attention_heads\": 1, \"image_size\": 28, \"patch_size\": 14}"),
+        0);
+}
+
+static void test_places_in_two_pieces(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct onnx_bytes graph = {.n = 0};
+    float row[2];
+    onnx_tensor(&graph, "net.embeddings.cls_token", FLOAT, 3, (int64_t[]){1, 1, 2}, six, 8);
+    onnx_tensor(&graph, "onnx::Concat_9", FLOAT, 3, (int64_t[]){1, 1, 2}, six, 8);
+    onnx_tensor(&graph, "onnx::Reshape_8", FLOAT, 3, (int64_t[]){1, 2, 2}, six + 2, 16);
+    onnx_tensor(&graph, "decoder.bias", FLOAT, 1, (int64_t[]){2}, six, 8);
+    onnx_node(&graph, "Concat", "/net/embeddings/Concat_7",
+              (const char *[]){"onnx::Concat_9", "y", NULL}, "z");
+    onnx_node(&graph, "Reshape", "/net/embeddings/Reshape_1",
+              (const char *[]){"onnx::Reshape_8", "s", NULL}, "y");
+    write_dinov2(dir, &graph);
+    struct ct_model_file *file = open_model(dir->path);
+    const struct ct_weight *places = ct_model_file_find(file, "embeddings.position_embeddings");
+    assert_int_equal(ct_model_file_n_weights(file), 2);
+    assert_int_equal(places->tensor.shape[1], 3);
+    ct_model_file_forget(file, places); /* this memory is not a file's */
+    for (int64_t i = 0; i < 3; i++) {
+        ct_weight_row_f32(places, i, row);
+        assert_memory_equal(row, six + 2 * i, sizeof row);
+    }
+    ct_model_file_close(file);
+}
+
+static void test_rows_that_are_not_three_parts(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct onnx_bytes graph = {.n = 0};
+    struct ct_model_file *file = NULL;
+    struct ct_error err = {0};
+    onnx_tensor(&graph, "blocks.0.attn.qkv.bias", FLOAT, 1, (int64_t[]){5}, six, 20);
+    write_dinov2(dir, &graph);
+    assert_int_equal(ct_model_file_open(dir->path, ct_family_foreign_names(), &file, &err),
+                     CT_FORMAT);
+    assert_non_null(strstr(err.message, "blocks.0.attn.qkv.bias has 5 rows"));
 }
 
 int main(void)
@@ -374,6 +444,11 @@ int main(void)
         cmocka_unit_test(test_cut_at_every_byte),
         cmocka_unit_test_setup_teardown(test_external_data, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_exporters, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_names_of_others, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_places_in_two_pieces, temp_dir_setup,
+                                        temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_rows_that_are_not_three_parts, temp_dir_setup,
+                                        temp_dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,7 +36,7 @@ static struct opened open_run(const char *path, int n_tok, int n_threads)
 {
     struct opened o = {0};
     struct ct_error err = {0};
-    assert_int_equal(ct_model_file_open(path, ct_family_gguf_names(), &o.file, &err), CT_OK);
+    assert_int_equal(ct_model_file_open(path, ct_family_foreign_names(), &o.file, &err), CT_OK);
     assert_int_equal(ct_pool_open(n_threads, &o.pool), CT_OK);
     int32_t *tokens = malloc((size_t)n_tok * sizeof *tokens);
     assert_non_null(tokens);
@@ -210,7 +210,7 @@ static void images_go_through_as_in_a_step(void **state)
     ct_rng_init(&rng, 43);
     for (int i = 0; i < N_IMAGES * N_PIXELS; i++)
         images[i] = (float)(2 * ct_rng_uniform(&rng) - 1);
-    assert_int_equal(ct_model_file_open(path, ct_family_gguf_names(), &o.file, &err), CT_OK);
+    assert_int_equal(ct_model_file_open(path, ct_family_foreign_names(), &o.file, &err), CT_OK);
     assert_int_equal(ct_pool_open(2, &o.pool), CT_OK);
     const struct ct_layerwise_text text = {.images = images, .n_images = N_IMAGES};
     assert_int_equal(ct_layerwise_open(o.file, &text, o.pool, &o.run, &err), CT_OK);

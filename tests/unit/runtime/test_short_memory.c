@@ -211,7 +211,7 @@ static enum ct_status compress(const void *path, struct ct_error *err)
     struct ct_pool *pool = NULL;
     struct ct_report report;
     char out[TEMP_PATH];
-    enum ct_status status = ct_model_file_open(path, ct_family_gguf_names(), &file, err);
+    enum ct_status status = ct_model_file_open(path, ct_family_foreign_names(), &file, err);
     if (status == CT_OK)
         status = ct_pool_open(2, &pool);
     if (status == CT_OK)
