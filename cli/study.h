@@ -28,7 +28,9 @@ enum ct_study_task { CT_STUDY_NO_TASK, CT_STUDY_STS, CT_STUDY_IMAGES };
 struct ct_study_series {
     const char *scope, *centroids, *scale; /* as `centroid compress` calls them */
     const char *title;
-    struct ct_quantize quantize; /* the same: scope, group and centroids */
+    enum ct_scope codebook; /* the same for the quantizer */
+    bool is_float;
+    int group; /* CT_GROUP_NONE or weights */
 };
 enum { CT_STUDY_FLOAT, CT_STUDY_N_SERIES = 6, CT_STUDY_MAX_POINTS = 1 + 5 * 255 };
 extern const struct ct_study_series ct_study_series[CT_STUDY_N_SERIES];

@@ -258,7 +258,7 @@ static void put_level(FILE *file, const struct axes *axes, double percent, const
 {
     const double y = y_of(axes, percent);
     ct_svg_line(file, LEFT, y, LEFT + PLOT_WIDTH, y, PUBLISHED_COLOUR, 1, DASH);
-    ct_svg_text(file, LEFT + 6, y - 4, "start", text);
+    ct_svg_text(file, LEFT + PLOT_WIDTH - 6, y - 4, "end", text);
 }
 
 /* For each platform a bar of what the two kinds of arithmetic give, and the published figure. */

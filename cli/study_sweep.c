@@ -20,23 +20,11 @@ enum { PUBLISHED_INDEX_BITS = 8 };
 
 const struct ct_study_series ct_study_series[] = {
     {.scope = "-", .centroids = "-", .scale = "-", .title = "float weights"},
-    {"model",
-     "float",
-     "none",
-     "one table, float (published)",
-     {.scope = CT_SCOPE_MODEL, .has_float_centroids = true}},
-    {"tensor",
-     "float",
-     "none",
-     "table per layer, float (published)",
-     {.scope = CT_SCOPE_TENSOR, .has_float_centroids = true}},
-    {"model", "int8", "none", "one table, int8", {.scope = CT_SCOPE_MODEL}},
-    {"tensor", "int8", "none", "table per layer, int8", {.scope = CT_SCOPE_TENSOR}},
-    {"tensor",
-     "int8",
-     "group:64",
-     "table per layer, int8, scales of 64",
-     {.scope = CT_SCOPE_TENSOR, .group = 64}},
+    {"model", "float", "none", "one table, float (published)", CT_SCOPE_MODEL, true, 0},
+    {"tensor", "float", "none", "table a layer, float (published)", CT_SCOPE_TENSOR, true, 0},
+    {"model", "int8", "none", "one table, int8", CT_SCOPE_MODEL, false, 0},
+    {"tensor", "int8", "none", "table a layer, int8", CT_SCOPE_TENSOR, false, 0},
+    {"tensor", "int8", "group:64", "table a layer, int8, scales of 64", CT_SCOPE_TENSOR, false, 64},
 };
 
 const struct ct_study_point *ct_study_find(const struct ct_study *study, int series, int n_clusters)
@@ -64,12 +52,15 @@ static int bits_of(int n_clusters)
 
 static struct ct_quantize quantize_of(const struct ct_study_point *point)
 {
-    struct ct_quantize quantize = ct_study_series[point->series].quantize;
-    quantize.bits =
-        quantize.has_float_centroids ? PUBLISHED_INDEX_BITS : bits_of(point->n_clusters);
-    quantize.n_clusters = point->n_clusters;
-    quantize.method = CT_KMEANS_EXACT;
-    return quantize;
+    const struct ct_study_series *series = &ct_study_series[point->series];
+    return (struct ct_quantize){
+        .bits = series->is_float ? PUBLISHED_INDEX_BITS : bits_of(point->n_clusters),
+        .n_clusters = point->n_clusters,
+        .scope = series->codebook,
+        .group = series->group,
+        .has_float_centroids = series->is_float,
+        .method = CT_KMEANS_EXACT,
+    };
 }
 
 static void note_report(const struct ct_report *report, struct ct_study_point *point)
