@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct classify {
-    const char *image, *text;
+    const char *image, *text, *second;
     int64_t top;
     int64_t n_threads;
     int activations;
@@ -77,6 +77,34 @@ static enum ct_status print_answers(const struct classify *c, const struct ct_en
     return CT_OK;
 }
 
+/* The text, or both, as a slice without a session; *owned is to be freed. */
+static enum ct_status read_text(const struct classify *c, const struct ct_engine *engine,
+                                struct ct_slice *slice, void **owned, struct ct_error *err)
+{
+    const size_t n_first = strlen(c->text), n_second = c->second != NULL ? strlen(c->second) : 0;
+    const size_t capacity = 3 * (n_first + n_second) + CT_AROUND_TOK;
+    const int context_tok = ct_engine_info(engine)->context_tok;
+    int32_t *ids = calloc(2 * capacity, sizeof *ids), *types = ids + capacity;
+    size_t n_ids;
+    if (ids == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for %zu tokens", capacity);
+    *owned = ids;
+    enum ct_status status =
+        c->second == NULL
+            ? ct_engine_tokenize(engine, c->text, n_first, true, ids, capacity, &n_ids)
+            : ct_engine_tokenize_pair(engine, c->text, n_first, c->second, n_second, ids, types,
+                                      capacity, &n_ids);
+    if (status != CT_OK)
+        return ct_error_set(err, status, "--text: %s", ct_status_text(status));
+    if (n_ids > (size_t)context_tok)
+        return ct_error_set(err, CT_CONTEXT, "--text has %zu tokens, the model takes %d", n_ids,
+                            context_tok);
+    slice->tokens = ids;
+    slice->types = types;
+    slice->n_tokens = (int)n_ids;
+    return CT_OK;
+}
+
 /* The input, as a slice without a session; *owned is to be freed. */
 static enum ct_status read_input(const struct classify *c, const struct ct_engine *engine,
                                  struct ct_slice *slice, void **owned, struct ct_error *err)
@@ -84,7 +112,7 @@ static enum ct_status read_input(const struct classify *c, const struct ct_engin
     const struct ct_engine_info *info = ct_engine_info(engine);
     const struct ct_image_shape *shape = &info->image;
     char *bytes;
-    size_t n_bytes, n_ids;
+    size_t n_bytes;
     *slice = (struct ct_slice){.n_tokens = info->context_tok, .n_logits = 1};
     if ((shape->n_channels > 0) != (c->image != NULL))
         return ct_error_set(err, CT_INVALID, "%s classifies %s", info->name,
@@ -103,21 +131,7 @@ static enum ct_status read_input(const struct classify *c, const struct ct_engin
         slice->pixels = planes;
         return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s", c->image);
     }
-    const size_t capacity = 3 * strlen(c->text) + CT_AROUND_TOK;
-    int32_t *ids = malloc(capacity * sizeof *ids);
-    if (ids == NULL)
-        return ct_error_set(err, CT_MEMORY, "no memory for %zu tokens", capacity);
-    *owned = ids;
-    enum ct_status status =
-        ct_engine_tokenize(engine, c->text, strlen(c->text), true, ids, capacity, &n_ids);
-    if (status != CT_OK)
-        return ct_error_set(err, status, "--text: %s", ct_status_text(status));
-    if (n_ids > (size_t)info->context_tok)
-        return ct_error_set(err, CT_CONTEXT, "--text has %zu tokens, the model takes %d", n_ids,
-                            info->context_tok);
-    slice->tokens = ids;
-    slice->n_tokens = (int)n_ids;
-    return CT_OK;
+    return read_text(c, engine, slice, owned, err);
 }
 
 static enum ct_status classify(const struct classify *c, struct ct_engine *engine,
@@ -154,6 +168,8 @@ int ct_cli_classify(int argc, char **argv)
         {"image", "FILE", "a JPEG or PNG file", CT_OPTION_TEXT, &c.image, 0, 0, NULL},
         {"text", "TEXT", "a text, for a model that classifies text", CT_OPTION_TEXT, &c.text, 0, 0,
          NULL},
+        {"second", "TEXT", "the second text, for a model of pairs: a cross-encoder", CT_OPTION_TEXT,
+         &c.second, 0, 0, NULL},
         {"top", "K", "labels to print, the likeliest first (5)", CT_OPTION_INT, &c.top, 1, 1e9,
          NULL},
         {"threads", "N", "worker threads (all processors)", CT_OPTION_INT, &c.n_threads, 1, 256,
@@ -175,8 +191,9 @@ int ct_cli_classify(int argc, char **argv)
     if (!ct_cli_parse(&usage, options, argc, argv, &c.wants_help, positional, 1, &n_positional,
                       &exit_code))
         return exit_code;
-    if ((c.image == NULL) == (c.text == NULL)) {
-        fputs("centroid classify: give --image or --text, one of them\n", stderr);
+    if ((c.image == NULL) == (c.text == NULL) || (c.second != NULL && c.text == NULL)) {
+        fputs("centroid classify: give --image or --text, one of them, and --second with --text\n",
+              stderr);
         return CT_EXIT_USAGE;
     }
     const struct ct_engine_options engine_options = {

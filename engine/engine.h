@@ -69,7 +69,9 @@ struct ct_engine_info {
     enum ct_task task;
     int n_outputs;       /* floats in a row of logits: n_vocab, an encoder's vector, or n_labels */
     int n_labels;        /* of a classifier, else 0 */
-    bool is_multi_label; /* its labels do not exclude each other: a sigmoid each, not one softmax */
+    /* The labels do not exclude each other: a sigmoid each, not one softmax. So it is with one label, a
+     * cross-encoder's score. */
+    bool is_multi_label;
     int n_vocab;
     int bos_id;      /* the token the model wants in front of a text, or -1 */
     int context_tok; /* limit of a session: prompt and answer together */

@@ -61,8 +61,10 @@ enum ct_status ct_labels_read_task(const json_t *config, struct ct_hparams *h, s
     if (status == CT_OK && (h->n_labels < 1 || h->n_labels > MAX_LABELS))
         status = ct_error_set(err, CT_FORMAT, "%s: %d labels, expected 1..%d",
                               names != NULL ? "id2label" : "num_labels", h->n_labels, MAX_LABELS);
-    h->is_multi_label = json_is_string(problem) &&
-                        strcmp(json_string_value(problem), "multi_label_classification") == 0;
+    const bool is_multi_label =
+        json_is_string(problem) &&
+        strcmp(json_string_value(problem), "multi_label_classification") == 0;
+    h->is_multi_label = is_multi_label || h->n_labels == 1; /* one label is a score */
     return status;
 }
 

@@ -214,6 +214,7 @@ static void labels_and_pairs(void **state)
 
     engine = open_at(FIXTURES, "mpnet", "", CT_ACTIVATIONS_FLOAT);
     assert_int_equal(ct_engine_info(engine)->context_tok, 150);
+    assert_true(ct_engine_info(engine)->is_multi_label); /* as there is only one */
     assert_string_equal(ct_engine_label(engine, 0), "LABEL_0");
     ct_engine_close(engine);
 }
