@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bodies beyond this are parsed and tokenized by a worker, so that the loop goes on. */
+/* Bodies beyond this, and whatever may hold an image, are read by a worker, so that the loop goes
+ * on. */
 enum { MAX_INLINE_BYTES = 16384 };
 
 /* One request at work.
@@ -20,7 +21,7 @@ struct answer {
     struct ct_server *server;
     struct ct_exchange *exchange; /* NULL once the client has its answer or has left */
     struct ct_request *request;
-    struct ct_buffer body;
+    struct ct_body body;
     struct ct_refusal refusal;
     enum ct_status read_status;
     uv_work_t work;
@@ -105,9 +106,8 @@ static void submit(struct answer *answer)
 
 static void read_body(struct answer *answer)
 {
-    answer->read_status =
-        ct_openai_request_read(answer->request, answer->body.data, answer->body.n_bytes,
-                               &answer->server->models, &answer->refusal);
+    answer->read_status = ct_openai_request_read(answer->request, &answer->body,
+                                                 &answer->server->models, &answer->refusal);
 }
 
 static void on_work(uv_work_t *work)
@@ -121,10 +121,18 @@ static void on_work_done(uv_work_t *work, int status)
     struct ct_http *http = &answer->server->http;
     (void)status;
     answer->is_reading = false;
-    ct_http_free_body(http, &answer->body);
+    ct_http_free_body(http, &answer->body.bytes);
     submit(answer);
     close_if_over(answer);
     ct_http_run(http);
+}
+
+static bool is_light(const struct answer *answer)
+{
+    const bool may_have_image =
+        ct_routes[answer->exchange->route].input == CT_INPUT_IMAGES || answer->request->is_estimate;
+    return answer->body.bytes.n_bytes <= MAX_INLINE_BYTES &&
+           !(may_have_image && ct_models_see_images(&answer->server->models));
 }
 
 static void begin(struct ct_exchange *x, enum ct_request_kind kind, bool is_estimate)
@@ -147,16 +155,16 @@ static void begin(struct ct_exchange *x, enum ct_request_kind kind, bool is_esti
     answer->server = server;
     answer->exchange = x;
     answer->request = request;
-    answer->body = ct_exchange_take_body(x);
+    ct_exchange_take_body(x, &answer->body);
     request->owner = answer;
     request->is_estimate = is_estimate;
     request->client = ct_exchange_client(x);
     server->n_answers++;
     x->answer = answer;
     x->on_close = on_close;
-    if (answer->body.n_bytes <= MAX_INLINE_BYTES) {
+    if (is_light(answer)) {
         read_body(answer);
-        ct_http_free_body(x->http, &answer->body);
+        ct_http_free_body(x->http, &answer->body.bytes);
         submit(answer);
         return;
     }

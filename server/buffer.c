@@ -146,9 +146,11 @@ void ct_buffer_json(struct ct_buffer *buffer, const char *bytes, size_t n_bytes)
     ct_buffer_append(buffer, "\"", 1);
 }
 
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 void ct_buffer_base64(struct ct_buffer *buffer, const void *data, size_t n_bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *p = data;
     char *out = ct_buffer_reserve(buffer, (n_bytes + 2) / 3 * 4);
     if (out == NULL)
@@ -159,8 +161,33 @@ void ct_buffer_base64(struct ct_buffer *buffer, const void *data, size_t n_bytes
         bits |= n > 1 ? (uint32_t)p[i + 1] << 8 : 0;
         bits |= n > 2 ? p[i + 2] : 0;
         for (size_t k = 0; k < 4; k++)
-            out[k] = k <= n ? digits[bits >> (18 - 6 * k) & 63] : '=';
+            out[k] = k <= n ? base64_digits[bits >> (18 - 6 * k) & 63] : '=';
         out += 4;
     }
     buffer->n_bytes += (n_bytes + 2) / 3 * 4;
+}
+
+bool ct_base64_decode(const char *text, size_t n_text, unsigned char *out, size_t *n_out)
+{
+    size_t n_padding = 0;
+    while (n_padding < 2 && n_padding < n_text && text[n_text - 1 - n_padding] == '=')
+        n_padding++;
+    if (n_text % 4 != 0)
+        return false;
+    *n_out = n_text / 4 * 3 - n_padding;
+    for (size_t i = 0; i < n_text; i += 4) {
+        uint32_t bits = 0;
+        for (size_t k = 0; k < 4; k++) {
+            const bool is_padding = i + k >= n_text - n_padding;
+            const char *digit = is_padding ? base64_digits : memchr(base64_digits, text[i + k], 64);
+            if (digit == NULL)
+                return false;
+            bits = bits << 6 | (uint32_t)(digit - base64_digits);
+        }
+        for (size_t k = 0; k < 3 && i / 4 * 3 + k < *n_out; k++)
+            out[i / 4 * 3 + k] = (unsigned char)(bits >> (16 - 8 * k));
+        if (i + 4 == n_text && (bits & ((1u << 8 * n_padding) - 1)) != 0)
+            return false; /* bits that are lost would make two texts of the same bytes */
+    }
+    return true;
 }

@@ -15,17 +15,19 @@
 #include <string.h>
 #include <unistd.h>
 
-struct ct_buffer ct_exchange_take_body(struct ct_exchange *x)
+void ct_exchange_take_body(struct ct_exchange *x, struct ct_body *body)
 {
-    struct ct_buffer body = x->body;
+    const char *query = strchr(x->target, '?');
+    *body = (struct ct_body){.bytes = x->body, .media = x->media};
+    memcpy(body->boundary, x->boundary, sizeof body->boundary);
+    snprintf(body->query, sizeof body->query, "%s", query != NULL ? query + 1 : "");
     ct_buffer_init(&x->body);
-    return body;
 }
 
-void ct_http_free_body(struct ct_http *http, struct ct_buffer *body)
+void ct_http_free_body(struct ct_http *http, struct ct_buffer *bytes)
 {
-    http->n_body_bytes -= body->capacity;
-    ct_buffer_deinit(body);
+    http->n_body_bytes -= bytes->capacity;
+    ct_buffer_deinit(bytes);
 }
 
 /* ---- replies ---- */
@@ -276,6 +278,17 @@ static void find_route(struct ct_exchange *x, const char *method)
     }
 }
 
+static void check_media(struct ct_exchange *x)
+{
+    const enum ct_route_input input = ct_routes[x->route].input;
+    if (input == CT_INPUT_IMAGES && x->media == CT_MEDIA_OTHER)
+        ct_refuse(&x->refusal, 415, "unsupported_media_type", NULL,
+                  "the Content-Type must be application/json, multipart/form-data or an image's");
+    else if (input == CT_INPUT_JSON && x->media != CT_MEDIA_JSON)
+        ct_refuse(&x->refusal, 415, "unsupported_media_type", NULL,
+                  "the Content-Type must be application/json");
+}
+
 /* The head is complete. */
 static enum MHD_Result on_head(struct ct_exchange *x, const char *method, const char *version)
 {
@@ -298,9 +311,10 @@ static enum MHD_Result on_head(struct ct_exchange *x, const char *method, const 
         return MHD_YES;
     }
     find_route(x, method);
-    if (x->refusal.http == 0 && ct_routes[x->route].method == CT_METHOD_POST && !facts.is_json)
-        ct_refuse(&x->refusal, 415, "unsupported_media_type", NULL,
-                  "the Content-Type must be application/json");
+    x->media = facts.media;
+    memcpy(x->boundary, facts.boundary, sizeof x->boundary);
+    if (x->refusal.http == 0)
+        check_media(x);
     if (facts.has_length && facts.n_body_bytes > CT_MAX_BODY_BYTES)
         ct_refuse(&x->refusal, 413, "body_too_large", NULL,
                   "the body of %llu bytes is longer than %d",

@@ -12,7 +12,7 @@
 #ifndef CT_SERVER_HTTP_H
 #define CT_SERVER_HTTP_H
 
-#include "server/buffer.h"
+#include "server/body.h"
 #include "server/refusal.h"
 #include "server/router.h"
 
@@ -96,6 +96,8 @@ struct ct_exchange {
     size_t n_target;  /* its whole length */
     const char *target_end;
     char id[132]; /* x-request-id */
+    enum ct_media media;
+    char boundary[CT_MAX_BOUNDARY + 1]; /* of a form */
     struct ct_buffer body;
     size_t n_received;
     uint64_t began_ns;
@@ -112,9 +114,9 @@ struct ct_exchange {
     ct_pull_fn *pull;
 };
 
-/* The body changes hands; it counts as being received until it is given back. */
-struct ct_buffer ct_exchange_take_body(struct ct_exchange *exchange);
-void ct_http_free_body(struct ct_http *http, struct ct_buffer *body);
+/* The body's bytes change hands; they count as being received until they are given back. */
+void ct_exchange_take_body(struct ct_exchange *exchange, struct ct_body *body);
+void ct_http_free_body(struct ct_http *http, struct ct_buffer *bytes);
 
 /* Whose request this is: a number that stands for the key of its Authorization header or, without
  * one, for the address that it comes from (of IPv6, the network). */

@@ -91,14 +91,43 @@ static bool is_local_origin(struct span origin, const char *local_name)
     return is_local_host(origin, local_name);
 }
 
-static bool is_json_type(const struct span *type)
+/* The boundary=... behind the media type; nothing where it is missing or too long. */
+static void take_boundary(struct span rest, struct ct_head_facts *facts)
+{
+    static const char key[] = "boundary=";
+    const char *at = rest.at, *end = rest.at + rest.n;
+    while (at < end && (*at == ';' || *at == ' ' || *at == '\t'))
+        at++;
+    struct span value = {at, (size_t)(end - at)};
+    if (!begins_with(&value, key)) /* other parameters are not in use */
+        return;
+    value = (struct span){at + sizeof key - 1, value.n - (sizeof key - 1)};
+    if (value.n >= 2 && value.at[0] == '"' && value.at[value.n - 1] == '"')
+        value = (struct span){value.at + 1, value.n - 2};
+    if (value.n > CT_MAX_BOUNDARY || memchr(value.at, '"', value.n) ||
+        memchr(value.at, ';', value.n))
+        return;
+    memcpy(facts->boundary, value.at, value.n);
+    facts->boundary[value.n] = '\0';
+}
+
+static void take_media(const struct span *type, struct ct_head_facts *facts)
 {
     const char *semicolon = memchr(type->at, ';', type->n);
     struct span media = {type->at, semicolon ? (size_t)(semicolon - type->at) : type->n};
+    const struct span rest = {media.at + media.n, type->n - media.n};
     while (media.n > 0 && media.at[media.n - 1] == ' ')
         media.n--;
     bool is_suffixed = media.n > 5 && strncasecmp(media.at + media.n - 5, "+json", 5) == 0;
-    return is_named(&media, "application/json") || is_named(&media, "text/json") || is_suffixed;
+    facts->media = CT_MEDIA_OTHER;
+    if (is_named(&media, "application/json") || is_named(&media, "text/json") || is_suffixed)
+        facts->media = CT_MEDIA_JSON;
+    else if (is_named(&media, "application/octet-stream") || begins_with(&media, "image/"))
+        facts->media = CT_MEDIA_FILE;
+    else if (is_named(&media, "multipart/form-data"))
+        facts->media = CT_MEDIA_FORM;
+    if (facts->media == CT_MEDIA_FORM)
+        take_boundary(rest, facts);
 }
 
 static void take_id(const struct span *value, struct ct_head_facts *facts)
@@ -131,7 +160,7 @@ enum ct_status ct_head_check(const struct ct_head *head, struct ct_head_facts *f
                              struct ct_refusal *refusal)
 {
     int n_headers = 0, n_hosts = 0, n_lengths = 0, n_encodings = 0;
-    *facts = (struct ct_head_facts){.is_json = true};
+    *facts = (struct ct_head_facts){.media = CT_MEDIA_JSON};
     if (check_target(head, refusal) != CT_OK)
         return CT_INVALID;
     if (head->end - head->method > CT_MAX_HEAD_BYTES)
@@ -168,7 +197,7 @@ enum ct_status ct_head_check(const struct ct_head *head, struct ct_head_facts *f
             facts->is_chunked = true;
             is_clean = is_named(&value, "chunked");
         } else if (is_named(&name, "content-type")) {
-            facts->is_json = is_json_type(&value);
+            take_media(&value, facts);
         } else if (is_named(&name, "x-request-id")) {
             take_id(&value, facts);
         }

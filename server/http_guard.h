@@ -7,6 +7,7 @@
 #ifndef CT_SERVER_HTTP_GUARD_H
 #define CT_SERVER_HTTP_GUARD_H
 
+#include "server/body.h"
 #include "server/refusal.h"
 
 #include <stdbool.h>
@@ -30,8 +31,9 @@ struct ct_head {
 struct ct_head_facts {
     bool has_length, is_chunked;
     uint64_t n_body_bytes; /* where has_length */
-    bool is_json;          /* no Content-Type, or a JSON one */
-    char id[129];          /* x-request-id, when it is sane; or "" */
+    enum ct_media media;
+    char boundary[CT_MAX_BOUNDARY + 1]; /* of a form; or "" */
+    char id[129];                       /* x-request-id, when it is sane; or "" */
 };
 
 /* CT_INVALID: refusal says why; the connection must be closed after it. */

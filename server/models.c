@@ -34,12 +34,11 @@ static enum ct_status open_model(struct ct_models *models, const struct ct_confi
         .activations = config->activations == 0 ? CT_ACTIVATIONS_INT8 : CT_ACTIVATIONS_FLOAT,
         .kv = config->kv == 0 ? CT_KV_F16 : CT_KV_INT8,
     };
-    struct ct_error cause = {0};
     ct_log(CT_LOG_INFO, "loading %s from %s (%d of %d)", place->name, place->path, i + 1,
            config->list.n);
-    const enum ct_status status = ct_engine_open(place->path, &options, &model->engine, &cause);
+    const enum ct_status status = ct_engine_open(place->path, &options, &model->engine, err);
     if (status != CT_OK)
-        return ct_error_set(err, status, "%s: %s", place->name, cause.message);
+        return ct_error_prefix(err, "%s", place->name);
     models->n_open++;
     model->name = place->name;
     model->index = i;
@@ -101,6 +100,14 @@ void ct_models_close(struct ct_models *models)
         ct_engine_close(models->all[i].engine);
     }
     ct_pool_close(models->pool);
+}
+
+bool ct_models_see_images(const struct ct_models *models)
+{
+    for (int i = 0; i < models->n; i++)
+        if (models->all[i].info->image.n_channels > 0)
+            return true;
+    return false;
 }
 
 const struct ct_model *ct_models_find(const struct ct_models *models, const char *name)

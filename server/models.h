@@ -48,6 +48,9 @@ CT_MUST_CHECK enum ct_status ct_models_start(struct ct_models *models,
 void ct_models_stop(struct ct_models *models);
 void ct_models_close(struct ct_models *models);
 
+/* Whether any of them takes images. */
+bool ct_models_see_images(const struct ct_models *models);
+
 /* NULL: there is none. */
 const struct ct_model *ct_models_find(const struct ct_models *models, const char *name);
 

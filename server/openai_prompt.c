@@ -7,17 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for n_prompts prompts. */
-static enum ct_status open_prompts(struct ct_openai_reader *reader, const char *name,
-                                   size_t n_prompts)
+enum ct_status ct_openai_open_prompts(struct ct_openai_reader *reader, const char *name, size_t n,
+                                      bool is_images)
 {
     struct ct_request *request = reader->request;
-    const int most = ct_openai_max_texts(reader);
-    if (n_prompts > (size_t)most)
+    int most = ct_openai_max_texts(reader);
+    if (is_images && most > CT_MAX_IMAGES)
+        most = CT_MAX_IMAGES;
+    if (request->prompts != NULL)
         return ct_refuse(reader->refusal, 400, "invalid_value", name,
-                         "%s: %zu texts are more than the %d that one request may have", name,
-                         n_prompts, most);
-    request->prompts = ct_arena_alloc(&request->arena, n_prompts * sizeof *request->prompts);
+                         "%s: only one of input, image and images can be given", name);
+    if (is_images != (reader->model->info->image.n_channels > 0))
+        return ct_refuse(reader->refusal, 400, "unsupported_value", name, "%s: \"%s\" reads %s",
+                         name, reader->model->name,
+                         is_images ? "text, not images" : "images, not text");
+    if (n > (size_t)most)
+        return ct_refuse(reader->refusal, 400, "invalid_value", name,
+                         "%s: %zu %s are more than the %d that one request may have", name, n,
+                         is_images ? "images" : "texts", most);
+    request->prompts = ct_arena_alloc(&request->arena, n * sizeof *request->prompts);
     return request->prompts ? CT_OK : CT_MEMORY;
 }
 
@@ -35,7 +43,8 @@ static bool fit(const struct ct_openai_reader *reader, bool can_truncate, int32_
                 int32_t *types, size_t n_ids, struct ct_prompt *prompt)
 {
     const size_t context_tok = (size_t)reader->model->info->context_tok;
-    *prompt = (struct ct_prompt){ids, types, (int)n_ids, n_ids > context_tok};
+    *prompt = (struct ct_prompt){
+        .tokens = ids, .types = types, .n_tok = (int)n_ids, .is_truncated = n_ids > context_tok};
     if (!prompt->is_truncated)
         return true;
     if (!can_truncate)
@@ -124,7 +133,8 @@ enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char
         return ct_openai_refuse(
             reader, name, value,
             "a string, token ids, or a non-empty array of strings or of arrays of token ids");
-    enum ct_status status = open_prompts(reader, name, is_single ? 1 : json_array_size(value));
+    enum ct_status status =
+        ct_openai_open_prompts(reader, name, is_single ? 1 : json_array_size(value), false);
     if (status != CT_OK)
         return status;
     if (json_is_string(value))
@@ -201,7 +211,7 @@ enum ct_status ct_openai_read_documents(struct ct_openai_reader *reader, const j
     const size_t n = json_array_size(value);
     if (n == 0)
         return ct_openai_refuse(reader, "documents", value, "a non-empty array");
-    enum ct_status status = open_prompts(reader, "documents", n + 1);
+    enum ct_status status = ct_openai_open_prompts(reader, "documents", n + 1, false);
     if (status == CT_OK)
         status = read_query(reader);
     for (size_t i = 0; i < n && status == CT_OK; i++) {
@@ -324,7 +334,7 @@ enum ct_status ct_openai_read_messages(struct ct_openai_reader *reader, const js
     struct ct_message *messages = ct_arena_alloc(&reader->request->arena, n * sizeof *messages);
     if (messages == NULL)
         return CT_MEMORY;
-    enum ct_status status = open_prompts(reader, "messages", 1);
+    enum ct_status status = ct_openai_open_prompts(reader, "messages", 1, false);
     for (size_t i = 0; i < n && status == CT_OK; i++)
         status = read_message(reader, i, json_array_get(value, i), &messages[i]);
     if (status != CT_OK)

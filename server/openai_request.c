@@ -316,13 +316,14 @@ static enum ct_status read_encoding_format(struct ct_openai_reader *reader, cons
     return CT_OK;
 }
 
-static enum ct_status read_dimensions(struct ct_openai_reader *reader, const json_t *value)
+static enum ct_status read_image(struct ct_openai_reader *reader, const json_t *value)
 {
-    int64_t n = 0;
-    if (read_int(reader, "dimensions", value, 1, reader->model->info->n_outputs, &n) != CT_OK)
-        return CT_INVALID;
-    reader->request->n_dimensions = (int)n;
-    return CT_OK;
+    return ct_openai_read_image(reader, value);
+}
+
+static enum ct_status read_images(struct ct_openai_reader *reader, const json_t *value)
+{
+    return ct_openai_read_images(reader, value);
 }
 
 static enum ct_status read_messages(struct ct_openai_reader *reader, const json_t *value)
@@ -402,6 +403,25 @@ static enum ct_status read_field(struct ct_openai_reader *reader, const struct f
     return CT_INTERNAL;
 }
 
+/* A form has strings alone: a number or a boolean is read from its text. */
+static enum ct_status read_value(struct ct_openai_reader *reader, const struct field *field,
+                                 const json_t *value)
+{
+    const bool is_plain =
+        field->kind == KIND_INT || field->kind == KIND_NUMBER || field->kind == KIND_BOOL;
+    if (!reader->is_form || !is_plain)
+        return read_field(reader, field, value);
+    json_error_t problem;
+    json_t *plain = NULL;
+    enum ct_status status =
+        ct_json_load(json_string_value(value), json_string_length(value), &plain, &problem);
+    if (status == CT_MEMORY)
+        return status;
+    status = read_field(reader, field, plain != NULL ? plain : value);
+    json_decref(plain);
+    return status;
+}
+
 static enum ct_status check_names(struct ct_openai_reader *reader, const json_t *root, int where)
 {
     const char *key;
@@ -443,6 +463,14 @@ static enum ct_status settle(struct ct_openai_reader *reader)
                              request->max_tokens, request->max_completion_tokens);
         request->max_tokens = request->max_completion_tokens;
     }
+    if (request->n_prompts == 0) {
+        const char *field = reader->model->info->image.n_channels > 0 ? "image" : "input";
+        return ct_refuse(reader->refusal, 400, "missing_field", field, "%s: is required", field);
+    }
+    if (request->n_dimensions > reader->model->info->n_outputs)
+        return ct_refuse(reader->refusal, 400, "invalid_value", "dimensions",
+                         "dimensions: %d is not a whole number within 1..%d", request->n_dimensions,
+                         reader->model->info->n_outputs);
     if (!ct_request_is_text(request))
         return CT_OK;
     const char *field = request->kind == CT_REQUEST_CHAT ? "messages" : "prompt";
@@ -464,51 +492,80 @@ static enum ct_status find_kind(struct ct_openai_reader *reader, const json_t *r
 {
     const char *name = json_string_value(json_object_get(root, "model"));
     const struct ct_model *model = name ? ct_models_find(reader->models, name) : NULL;
-    const bool is_classified = model != NULL && ct_model_answers(model, CT_REQUEST_CLASSIFY);
+    const enum ct_request_kind input_kind =
+        model != NULL && ct_model_answers(model, CT_REQUEST_CLASSIFY) ? CT_REQUEST_CLASSIFY
+                                                                      : CT_REQUEST_EMBEDDING;
     const struct {
         const char *field;
         enum ct_request_kind kind;
-    } kinds[] = {{"messages", CT_REQUEST_CHAT},
-                 {"documents", CT_REQUEST_RERANK},
-                 {"input", is_classified ? CT_REQUEST_CLASSIFY : CT_REQUEST_EMBEDDING},
-                 {"prompt", CT_REQUEST_COMPLETION}};
+    } kinds[] = {{"messages", CT_REQUEST_CHAT}, {"documents", CT_REQUEST_RERANK},
+                 {"input", input_kind},         {"image", input_kind},
+                 {"images", input_kind},        {"prompt", CT_REQUEST_COMPLETION}};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (json_object_get(root, kinds[i].field) != NULL) {
             reader->request->kind = kinds[i].kind;
             return CT_OK;
         }
     return ct_refuse(reader->refusal, 400, "missing_field", "prompt",
-                     "prompt: it, messages, input or documents is required");
+                     "prompt: it, messages, input, image, images or documents is required");
 }
 
-enum ct_status ct_openai_request_read(struct ct_request *request, const char *body, size_t n_bytes,
-                                      const struct ct_models *models, struct ct_refusal *refusal)
+/* The fields of a body of any kind, and the files of a form; what is not JSON may also have fields in
+ * its target. */
+static enum ct_status open_body(const struct ct_body *body, struct ct_form *form,
+                                struct ct_refusal *refusal)
 {
-    struct ct_openai_reader reader = {.request = request, .models = models, .refusal = refusal};
-    json_t *root = NULL;
-    enum ct_status status = ct_json_parse(body, n_bytes, &root, refusal);
-    if (status == CT_OK && request->is_estimate)
-        status = find_kind(&reader, root);
-    const int where = 1 << request->kind;
-    if (status == CT_OK)
-        status = check_names(&reader, root, where);
+    const char *data = body->bytes.data;
+    const size_t n_bytes = body->bytes.n_bytes;
+    if (body->media == CT_MEDIA_JSON)
+        return ct_json_parse(data, n_bytes, &form->fields, refusal);
+    enum ct_status status = ct_form_read_query(form, body->query, refusal);
+    if (status == CT_OK && body->media == CT_MEDIA_FORM)
+        return ct_form_read_parts(form, data, n_bytes, body->boundary, refusal);
+    form->files[0] = (struct ct_form_file){data, n_bytes};
+    form->n_files = 1;
+    return status;
+}
+
+static enum ct_status read_fields(struct ct_openai_reader *reader, const json_t *root)
+{
+    const int where = 1 << reader->request->kind;
+    enum ct_status status = check_names(reader, root, where);
     for (int i = 0; i < N_FIELDS && status == CT_OK; i++) {
         const struct field *field = &fields[i];
         const json_t *value = json_object_get(root, field->name);
         if ((field->where & where) == 0)
             continue;
         if (value != NULL && !json_is_null(value))
-            status = read_field(&reader, field, value);
+            status = read_value(reader, field, value);
         else if (field->is_required)
-            status = ct_refuse(refusal, 400, "missing_field", field->name, "%s: is required",
-                               field->name);
+            status = ct_refuse(reader->refusal, 400, "missing_field", field->name,
+                               "%s: is required", field->name);
     }
+    return status;
+}
+
+enum ct_status ct_openai_request_read(struct ct_request *request, const struct ct_body *body,
+                                      const struct ct_models *models, struct ct_refusal *refusal)
+{
+    struct ct_openai_reader reader = {.request = request,
+                                      .models = models,
+                                      .refusal = refusal,
+                                      .is_form = body->media != CT_MEDIA_JSON};
+    struct ct_form form = {0};
+    enum ct_status status = open_body(body, &form, refusal);
+    if (status == CT_OK && request->is_estimate)
+        status = find_kind(&reader, form.fields);
+    if (status == CT_OK)
+        status = read_fields(&reader, form.fields);
+    if (status == CT_OK && form.n_files > 0)
+        status = ct_openai_add_files(&reader, form.files, form.n_files);
     if (status == CT_OK)
         status = settle(&reader);
     if (status == CT_OK)
         status = ct_request_arm(request);
     if (status != CT_OK && status != CT_INVALID)
         ct_refuse(refusal, ct_status_http(status), NULL, NULL, "%s", ct_status_text(status));
-    json_decref(root);
+    json_decref(form.fields);
     return status;
 }

@@ -44,7 +44,7 @@ bool ct_model_answers(const struct ct_model *model, enum ct_request_kind kind)
     case CT_REQUEST_CLASSIFY:
         return info->task == CT_TASK_CLASSIFY;
     case CT_REQUEST_RERANK:
-        return info->task == CT_TASK_EMBED || info->n_labels == 1;
+        return info->image.n_channels == 0 && (info->task == CT_TASK_EMBED || info->n_labels == 1);
     case CT_N_REQUEST_KINDS:
         break;
     }

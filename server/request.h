@@ -30,6 +30,7 @@ enum {
     CT_MAX_TEXTS = 64,  /* prompts x n, where text is made */
     CT_MAX_SEQUENCES = 1024,
     CT_MAX_TOP_LOGPROBS = 20,
+    CT_MAX_IMAGES = 32,
 };
 
 /* The first two make text; of the others, each sequence makes one row of numbers. */
@@ -57,10 +58,11 @@ struct ct_record {
     struct ct_logprob chosen; /* token -1: text only */
 };
 
-/* What is read: a text, a pair of texts, or another list of tokens. */
+/* What is read: a text, a pair of texts, another list of tokens, or an image, whose tokens are all 0. */
 struct ct_prompt {
     const int32_t *tokens; /* [n_tok] */
     const int32_t *types;  /* [n_tok], of a pair; or NULL */
+    const float *pixels;   /* of an image, as ct_engine_read_image makes them; or NULL */
     int n_tok;
     bool is_truncated; /* it was longer */
 };

@@ -4,7 +4,8 @@
 #include <string.h>
 
 const struct ct_route ct_routes[CT_N_ROUTES] = {
-#define CT_ROUTE(method, path, handler) {CT_METHOD_##method, path, ct_handle_##handler},
+#define CT_ROUTE(method, path, handler, input)                                                     \
+    {CT_METHOD_##method, path, ct_handle_##handler, CT_INPUT_##input},
 #include "server/routes.def"
 #undef CT_ROUTE
 };

@@ -9,20 +9,23 @@ struct ct_exchange;
 
 typedef void ct_handler_fn(struct ct_exchange *exchange);
 
-#define CT_ROUTE(method, path, handler) ct_handler_fn ct_handle_##handler;
+#define CT_ROUTE(method, path, handler, input) ct_handler_fn ct_handle_##handler;
 #include "server/routes.def"
 #undef CT_ROUTE
 
 enum ct_method { CT_METHOD_GET, CT_METHOD_POST, CT_METHOD_OPTIONS, CT_METHOD_OTHER };
 
+enum ct_route_input { CT_INPUT_NONE, CT_INPUT_JSON, CT_INPUT_IMAGES };
+
 struct ct_route {
     enum ct_method method;
     const char *path;
     ct_handler_fn *handler;
+    enum ct_route_input input;
 };
 
 enum {
-#define CT_ROUTE(method, path, handler) CT_ROUTE_##handler,
+#define CT_ROUTE(method, path, handler, input) CT_ROUTE_##handler,
 #include "server/routes.def"
 #undef CT_ROUTE
     CT_N_ROUTES

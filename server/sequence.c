@@ -70,6 +70,7 @@ struct ct_slice ct_sequence_slice(const struct ct_sequence *sequence)
         .session = sequence->session,
         .tokens = sequence->tokens + turn->n_done,
         .types = sequence->prompt->types, /* of an encoder, which takes all at once */
+        .pixels = sequence->prompt->pixels,
         .n_tokens = turn->n_step,
         .n_logits = turn->n_done + turn->n_step == turn->n_tok,
     };

@@ -22,7 +22,7 @@ def macros(name, pattern):
 
 
 def routes():
-    found = [re.fullmatch(r'(\w+), "(.+)", \w+', args) for _, args in macros("server/routes.def", "ROUTE")]
+    found = [re.fullmatch(r'(\w+), "(.+)", \w+, \w+', args) for _, args in macros("server/routes.def", "ROUTE")]
     return {(match[1].lower(), match[2]) for match in found}
 
 

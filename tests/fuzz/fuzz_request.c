@@ -2,10 +2,27 @@
  * run. */
 #include "server/openai_request.h"
 #include "tests/support/fake_engine.h"
+#include "tests/support/json_body.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
+
+static void read_body(enum ct_request_kind kind, const struct ct_body *body,
+                      const struct ct_models *models)
+{
+    struct ct_refusal refusal = {0};
+    struct ct_request *request = ct_request_open(kind);
+    enum ct_status status = ct_openai_request_read(request, body, models, &refusal);
+    if (status == CT_OK ? request->n_sequences < 1
+                        : refusal.http < 400 || refusal.message[0] == '\0')
+        abort();
+    struct ct_buffer text;
+    ct_buffer_init(&text);
+    ct_refusal_write(&refusal, &text);
+    ct_buffer_deinit(&text);
+    ct_request_close(request);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
@@ -22,24 +39,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         model->max_token_bytes = 4;
         model->max_in_flight = 64;
     }
+    const struct ct_body body = json_body((const char *)data, n_bytes);
     for (int kind = 0; kind < CT_N_REQUEST_KINDS; kind++) {
         static struct ct_engine_info info;
         info = *ct_engine_info(model->engine);
         info.task = tasks[kind];
         info.n_labels = info.task == CT_TASK_CLASSIFY;
         model->info = &info;
-        struct ct_refusal refusal = {0};
-        struct ct_request *request = ct_request_open((enum ct_request_kind)kind);
-        enum ct_status status =
-            ct_openai_request_read(request, (const char *)data, n_bytes, &models, &refusal);
-        if (status == CT_OK ? request->n_sequences < 1
-                            : refusal.http < 400 || refusal.message[0] == '\0')
-            abort();
-        struct ct_buffer text;
-        ct_buffer_init(&text);
-        ct_refusal_write(&refusal, &text);
-        ct_buffer_deinit(&text);
-        ct_request_close(request);
+        read_body((enum ct_request_kind)kind, &body, &models);
+        info.image = (struct ct_image_shape){1, 2, 2};
+        read_body((enum ct_request_kind)kind, &body, &models);
     }
     return 0;
 }

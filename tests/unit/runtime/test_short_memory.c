@@ -12,6 +12,7 @@
 #include "engine/graph/family.h"
 #include "engine/tokenizer/wordpiece.h"
 #include "server/openai_request.h"
+#include "tests/support/json_body.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -156,7 +157,8 @@ static enum ct_status read_request(const void *body, struct ct_error *err)
     struct ct_request *request = ct_request_open(is_chat ? CT_REQUEST_CHAT : CT_REQUEST_COMPLETION);
     if (request == NULL)
         return CT_MEMORY;
-    enum ct_status status = ct_openai_request_read(request, body, strlen(body), &models, &refusal);
+    const struct ct_body all = json_body(body, strlen(body));
+    enum ct_status status = ct_openai_request_read(request, &all, &models, &refusal);
     if (status != CT_OK) {
         ct_error_set(err, status, "%d %s", refusal.http, refusal.message);
         if (refusal.http != ct_status_http(status))

@@ -6,6 +6,7 @@
 #include "server/batcher.h"
 #include "server/openai_request.h"
 #include "tests/support/fake_engine.h"
+#include "tests/support/json_body.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -75,7 +76,8 @@ static struct ct_request *request_for(const char *prompt, const char *members)
     struct ct_refusal refusal;
     struct ct_request *request = ct_request_open(CT_REQUEST_COMPLETION);
     snprintf(body, sizeof body, "{\"model\":\"fake\",\"prompt\":\"%s\"%s}", prompt, members);
-    if (ct_openai_request_read(request, body, strlen(body), &models, &refusal) != CT_OK)
+    const struct ct_body all = json_body(body, strlen(body));
+    if (ct_openai_request_read(request, &all, &models, &refusal) != CT_OK)
         fail_msg("%s", refusal.message);
     return request;
 }
@@ -243,7 +245,8 @@ static void test_choices_and_prompts(void **state)
     open_batcher((struct ct_engine_options){0}, 64);
     struct ct_refusal refusal;
     struct ct_request *request = ct_request_open(CT_REQUEST_COMPLETION);
-    assert_int_equal(ct_openai_request_read(request, body, strlen(body), &models, &refusal), CT_OK);
+    const struct ct_body all = json_body(body, strlen(body));
+    assert_int_equal(ct_openai_request_read(request, &all, &models, &refusal), CT_OK);
     assert_int_equal(request->n_sequences, 4);
     assert_int_equal(ct_batcher_submit(batcher, request), CT_OK);
     finish(request);

@@ -69,9 +69,36 @@ static void test_grows(void **state)
     ct_buffer_deinit(&buffer);
 }
 
+static void base64_is_read_to_the_letter(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *bytes;
+    } good[] = {{"", ""},
+                {"QQ==", "A"},
+                {"QUI=", "AB"},
+                {"QUJD", "ABC"},
+                {"+/+/QQ==", "\xfb\xff\xbf"
+                             "A"}};
+    static const char *const bad[] = {
+        "Q",      "QQ",   "QQ=",  "QQ===", "=QQ=", "QQ==QQ==", "Q Q=",
+        "QUJD\n", "QU-_", "QR==", "QUJ=",  "====", "Q===",     "\xff\xff\xff\xff"};
+    unsigned char out[16];
+    size_t n_out = 0;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_true(ct_base64_decode(good[i].text, strlen(good[i].text), out, &n_out));
+        assert_int_equal(n_out, strlen(good[i].bytes));
+        assert_memory_equal(out, good[i].bytes, n_out);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (ct_base64_decode(bad[i], strlen(bad[i]), out, &n_out))
+            fail_msg("%s was read", bad[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(base64_is_read_to_the_letter),
         cmocka_unit_test(test_json_cases),
         cmocka_unit_test(test_any_bytes_parse),
         cmocka_unit_test(test_grows),

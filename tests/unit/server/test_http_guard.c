@@ -65,7 +65,7 @@ static void test_sound_heads(void **state)
         "Content-Type: application/json; charset=utf-8\r\n";
     assert_int_equal(check("/", "HTTP/1.1", headers, strlen(headers), NULL, &facts), 0);
     assert_int_equal(facts.n_body_bytes, 77);
-    assert_true(facts.has_length && !facts.is_chunked && facts.is_json);
+    assert_true(facts.has_length && !facts.is_chunked && facts.media == CT_MEDIA_JSON);
     assert_string_equal(facts.id, "abc-1.2_3");
     assert_int_equal(check("/", "HTTP/1.0", "", 0, "localhost", &facts), 0);
 }
@@ -165,21 +165,30 @@ static void test_facts(void **state)
     (void)state;
     static const struct {
         const char *type;
-        bool is_json;
-    } types[] = {{"application/json", true},
-                 {"Application/JSON ; charset=utf-8", true},
-                 {"text/json", true},
-                 {"application/problem+json", true},
-                 {"multipart/form-data; a=b", false},
-                 {"application/x-www-form-urlencoded", false},
-                 {"text/plain", false},
-                 {"application/jsonx", false}};
+        enum ct_media media;
+        const char *boundary;
+    } types[] = {{"application/json", CT_MEDIA_JSON, ""},
+                 {"Application/JSON ; charset=utf-8", CT_MEDIA_JSON, ""},
+                 {"text/json", CT_MEDIA_JSON, ""},
+                 {"application/problem+json", CT_MEDIA_JSON, ""},
+                 {"multipart/form-data; a=b", CT_MEDIA_FORM, ""},
+                 {"multipart/form-data; boundary=", CT_MEDIA_FORM, ""},
+                 {"multipart/form-data; boundary=--x'7", CT_MEDIA_FORM, "--x'7"},
+                 {"Multipart/Form-Data;Boundary=\"a b\"", CT_MEDIA_FORM, "a b"},
+                 {"multipart/form-data; boundary=a\"b", CT_MEDIA_FORM, ""},
+                 {"multipart/mixed; boundary=a", CT_MEDIA_OTHER, ""},
+                 {"image/png", CT_MEDIA_FILE, ""},
+                 {"application/octet-stream", CT_MEDIA_FILE, ""},
+                 {"application/x-www-form-urlencoded", CT_MEDIA_OTHER, ""},
+                 {"text/plain", CT_MEDIA_OTHER, ""},
+                 {"application/jsonx", CT_MEDIA_OTHER, ""}};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         char headers[128];
         struct ct_head_facts facts;
         snprintf(headers, sizeof headers, "Host: a\r\nContent-Type: %s\r\n", types[i].type);
         assert_int_equal(check("/", "HTTP/1.1", headers, strlen(headers), NULL, &facts), 0);
-        assert_int_equal(facts.is_json, types[i].is_json);
+        assert_int_equal(facts.media, types[i].media);
+        assert_string_equal(facts.boundary, types[i].boundary);
     }
     struct ct_head_facts facts;
     static const char odd_id[] = "Host: a\r\nX-Request-Id: a b\"<\r\n";

@@ -4,6 +4,7 @@
 #include "server/json.h"
 #include "server/openai_request.h"
 #include "tests/support/fake_engine.h"
+#include "tests/support/json_body.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +41,8 @@ static struct ct_request *read_body(enum ct_request_kind kind, const char *body,
 {
     struct ct_request *request = ct_request_open(kind);
     memset(refusal, 0, sizeof *refusal);
-    enum ct_status status = ct_openai_request_read(request, body, n_bytes, &models, refusal);
+    const struct ct_body all = json_body(body, n_bytes);
+    enum ct_status status = ct_openai_request_read(request, &all, &models, refusal);
     if (status == CT_OK)
         return request;
     ct_request_close(request);

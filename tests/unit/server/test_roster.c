@@ -9,6 +9,7 @@
 #include "engine/base/rng.h"
 #include "server/openai_request.h"
 #include "server/roster.h"
+#include "tests/support/json_body.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +78,8 @@ static struct ct_request *make_request(int i)
 {
     struct ct_refusal refusal;
     struct ct_request *request = ct_request_open(CT_REQUEST_COMPLETION);
-    if (ct_openai_request_read(request, bodies[i], strlen(bodies[i]), &models, &refusal) != CT_OK)
+    const struct ct_body body = json_body(bodies[i], strlen(bodies[i]));
+    if (ct_openai_request_read(request, &body, &models, &refusal) != CT_OK)
         fail_msg("%s", refusal.message);
     request->client = (uint64_t)i % 5;
     return request;
