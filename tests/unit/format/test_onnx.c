@@ -9,6 +9,7 @@
 #include "tests/support/whole_file.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define GOLDEN CT_TEST_DIR "/golden/"
 
@@ -371,6 +372,26 @@ static void test_exporters(void **state)
     expect_equal_weights(*state, GOLDEN "onnx/", names);
 }
 
+/* Optimum's place for it; what is beside the file is there too. */
+static void test_a_folder_for_onnx(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct ct_error err = {0};
+    struct ct_model_file *file = NULL, *expected = open_model(GOLDEN "onnx/");
+    char path[TEMP_PATH];
+    copy(dir, GOLDEN "onnx/", "config.json", "config.json");
+    assert_int_equal(ct_model_file_open(dir->path, ct_family_foreign_names(), &file, &err),
+                     CT_NOT_FOUND);
+    assert_non_null(strstr(err.message, "neither model.safetensors nor model.onnx"));
+    assert_int_equal(mkdir(temp_path(dir, "onnx", path), 0700), 0);
+    copy(dir, GOLDEN "onnx/", "external.onnx", "onnx/model.onnx");
+    copy(dir, GOLDEN "onnx/", "external.onnx.data", "onnx/external.onnx.data");
+    file = open_model(dir->path);
+    compare(expected, file);
+    ct_model_file_close(file);
+    ct_model_file_close(expected);
+}
+
 static void test_names_of_others(void **state)
 {
     const char *const names[] = {"transformers.onnx", "timm.onnx", NULL};
@@ -444,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_cut_at_every_byte),
         cmocka_unit_test_setup_teardown(test_external_data, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_exporters, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(test_a_folder_for_onnx, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_names_of_others, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(test_places_in_two_pieces, temp_dir_setup,
                                         temp_dir_teardown),
