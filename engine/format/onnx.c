@@ -11,10 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MAX_STRUCTURE = 1 << 20, /* bytes of a tensor's message without its data */
-    MAX_TENSORS = 1 << 20,
-};
+enum { MAX_STRUCTURE = 1 << 20 }; /* bytes of a tensor's message without its data */
 
 /* ---- messages ---- */
 
@@ -253,9 +250,9 @@ static enum ct_status read_tensors(struct ct_onnx *onnx, struct ct_wire graph, s
         n_tensors += field.number == initializer && field.has_bytes;
     if (wire.is_broken)
         return ct_error_set(err, CT_FORMAT, "the graph's message is broken");
-    if (n_tensors > MAX_TENSORS)
+    if (n_tensors > CT_ONNX_MOST)
         return ct_error_set(err, CT_TOO_LARGE, "%zu initialisers, at most %d", n_tensors,
-                            MAX_TENSORS);
+                            CT_ONNX_MOST);
     enum ct_status status = ct_tensor_file_reserve(&onnx->file, n_tensors, err);
     unsigned char *structure = malloc(MAX_STRUCTURE);
     onnx->externals = calloc(n_tensors + 1, sizeof *onnx->externals);

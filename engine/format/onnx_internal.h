@@ -8,6 +8,8 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+enum { CT_ONNX_MOST = 1 << 20 }; /* initialisers, weights and products */
+
 /* An initialiser's data in another file. */
 struct ct_onnx_external {
     const char *location; /* NULL: the data is in the file itself */

@@ -100,18 +100,33 @@ static enum ct_status name_by_path(struct naming *naming, const char *path, cons
 
 /* ---- weights ---- */
 
+/* `items`, with room for one more than n of this size; NULL when there are too many (CT_TOO_LARGE)
+ * or memory is short. */
+static void *grow(void *items, int n, int *capacity, size_t size, struct ct_error *err)
+{
+    if (n < *capacity)
+        return items;
+    if (n >= CT_ONNX_MOST) {
+        ct_error_set(err, CT_TOO_LARGE, "more than %d weights", CT_ONNX_MOST);
+        return NULL;
+    }
+    const int wanted = *capacity == 0 ? 256 : 2 * *capacity;
+    void *grown = realloc(items, (size_t)wanted * size);
+    if (grown == NULL)
+        ct_error_set(err, CT_MEMORY, "no memory for %d weights", wanted);
+    else
+        *capacity = wanted;
+    return grown;
+}
+
 static enum ct_status add_weight(struct ct_onnx *onnx, int tensor, const char *name,
                                  bool is_transposed, bool is_placed, struct ct_error *err)
 {
-    if (onnx->n_weights == onnx->capacity) {
-        const int capacity = onnx->capacity == 0 ? 256 : 2 * onnx->capacity;
-        struct ct_onnx_weight *grown =
-            realloc(onnx->weights, (size_t)capacity * sizeof *onnx->weights);
-        if (grown == NULL)
-            return ct_error_set(err, CT_MEMORY, "no memory for %d weights", capacity);
-        onnx->weights = grown;
-        onnx->capacity = capacity;
-    }
+    struct ct_onnx_weight *grown =
+        grow(onnx->weights, onnx->n_weights, &onnx->capacity, sizeof *grown, err);
+    if (grown == NULL)
+        return err->status;
+    onnx->weights = grown;
     struct ct_onnx_weight *weight = &onnx->weights[onnx->n_weights++];
     *weight = (struct ct_onnx_weight){onnx->file.tensors[tensor], is_transposed, is_placed};
     weight->tensor.name = name;
@@ -123,14 +138,11 @@ static enum ct_status add_weight(struct ct_onnx *onnx, int tensor, const char *n
 static enum ct_status add_product(struct naming *naming, const Onnx__Node *node, int tensor,
                                   bool is_transposed, struct ct_error *err)
 {
-    if (naming->n_products == naming->capacity) {
-        const int capacity = naming->capacity == 0 ? 256 : 2 * naming->capacity;
-        struct product *grown = realloc(naming->products, (size_t)capacity * sizeof *grown);
-        if (grown == NULL)
-            return ct_error_set(err, CT_MEMORY, "no memory for %d nodes", capacity);
-        naming->products = grown;
-        naming->capacity = capacity;
-    }
+    struct product *grown =
+        grow(naming->products, naming->n_products, &naming->capacity, sizeof *grown, err);
+    if (grown == NULL)
+        return err->status;
+    naming->products = grown;
     struct product *product = &naming->products[naming->n_products++];
     *product = (struct product){.tensor = tensor};
     naming->uses[tensor].is_product = true;
