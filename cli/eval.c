@@ -308,8 +308,8 @@ int ct_cli_eval(int argc, char **argv)
         "llama.cpp's tool does. divergence: how far MODEL's predictions are from the reference's:\n"
         "mean KL divergence and top-1 agreement. sts: Spearman's correlation of a sentence "
         "encoder's\n"
-        "cosines with scores of pairs. images: how often an image classifier is right. MODEL is a\n"
-        "directory or a GGUF file.",
+        "cosines, or a cross-encoder's scores, with scores of pairs. images: how often an image\n"
+        "classifier is right. MODEL is a directory or a GGUF file.",
         2, "perplexity MODEL"};
     const char *positional[2];
     int n_positional, exit_code;

@@ -1,5 +1,6 @@
 /* centroid eval sts: how well a sentence encoder's cosines order pairs of sentences, as people scored
- * them (STS-B and its like): Spearman's rank correlation, ties at their mean rank.
+ * them (STS-B and its like): Spearman's rank correlation, ties at their mean rank. Of a cross-encoder, how
+ * well its scores of the pairs do.
  *
  * The file is CSV: sentence, sentence, score. Sentences are packed into steps as full as they get. */
 #include "cli/eval_sts.h"
@@ -100,7 +101,7 @@ struct packed {
     struct ct_engine *engine;
     struct ct_slice *slices; /* [max_step_logits] */
     float **vectors;         /* [max_step_logits]: where each one's goes */
-    int32_t *tokens;         /* [max_step_tok] */
+    int32_t *tokens, *types; /* [max_step_tok] */
     int n, n_tok;
 };
 
@@ -117,12 +118,18 @@ static enum ct_status flush(struct packed *p, struct ct_error *err)
     return status;
 }
 
-static enum ct_status add(struct packed *p, const char *text, float *vector, struct ct_error *err)
+/* A sentence, or two as a cross-encoder reads them: second is NULL or that one. */
+static enum ct_status add(struct packed *p, const char *text, const char *second, float *vector,
+                          struct ct_error *err)
 {
     const struct ct_engine_info *info = ct_engine_info(p->engine);
     size_t n_ids = 0, room = (size_t)(info->max_step_tok - p->n_tok);
+    int32_t *tokens = p->tokens + p->n_tok, *types = p->types + p->n_tok;
     enum ct_status status =
-        ct_engine_tokenize(p->engine, text, strlen(text), true, p->tokens + p->n_tok, room, &n_ids);
+        second == NULL
+            ? ct_engine_tokenize(p->engine, text, strlen(text), true, tokens, room, &n_ids)
+            : ct_engine_tokenize_pair(p->engine, text, strlen(text), second, strlen(second), tokens,
+                                      types, room, &n_ids);
     if (status != CT_OK)
         return ct_error_set(err, status, "%s", ct_status_text(status));
     if (n_ids > (size_t)info->context_tok)
@@ -130,11 +137,13 @@ static enum ct_status add(struct packed *p, const char *text, float *vector, str
                             text, n_ids, info->context_tok);
     if (n_ids > room) {
         status = flush(p, err);
-        return status == CT_OK ? add(p, text, vector, err) : status;
+        return status == CT_OK ? add(p, text, second, vector, err) : status;
     }
     struct ct_slice *slice = &p->slices[p->n];
-    *slice =
-        (struct ct_slice){.tokens = p->tokens + p->n_tok, .n_tokens = (int)n_ids, .n_logits = 1};
+    *slice = (struct ct_slice){.tokens = tokens,
+                               .types = second != NULL ? types : NULL,
+                               .n_tokens = (int)n_ids,
+                               .n_logits = 1};
     status = ct_session_open(p->engine, (int)n_ids, &slice->session);
     if (status != CT_OK)
         return ct_error_set(err, status, "%s", ct_status_text(status));
@@ -143,29 +152,37 @@ static enum ct_status add(struct packed *p, const char *text, float *vector, str
     return p->n == info->max_step_logits ? flush(p, err) : CT_OK;
 }
 
-/* vectors [2 n, width]. */
+/* vectors [2 n, width]; of a cross-encoder, scores [n]. */
 static enum ct_status encode(struct ct_engine *engine, const struct pairs *pairs, float *vectors,
                              struct ct_error *err)
 {
     const struct ct_engine_info *info = ct_engine_info(engine);
     const size_t n_most = (size_t)info->max_step_logits;
+    const bool is_paired = info->task == CT_TASK_CLASSIFY;
     struct packed packed = {
         .engine = engine,
         .slices = calloc(n_most, sizeof *packed.slices),
         .vectors = calloc(n_most, sizeof *packed.vectors),
         .tokens = calloc((size_t)info->max_step_tok, sizeof *packed.tokens),
+        .types = calloc((size_t)info->max_step_tok, sizeof *packed.types),
     };
     enum ct_status status = CT_OK;
-    if (packed.slices == NULL || packed.vectors == NULL || packed.tokens == NULL)
+    if (packed.slices == NULL || packed.vectors == NULL || packed.tokens == NULL ||
+        packed.types == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for a step");
-    for (int i = 0; i < 2 * pairs->n && status == CT_OK; i++)
-        status = add(&packed, pairs->items[i / 2].texts[i % 2],
-                     vectors + (size_t)i * (size_t)info->n_outputs, err);
+    for (int i = 0; i < pairs->n && status == CT_OK; i++) {
+        const char *const *texts = pairs->items[i].texts;
+        float *row = vectors + (size_t)(is_paired ? 1 : 2) * (size_t)i * (size_t)info->n_outputs;
+        status = add(&packed, texts[0], is_paired ? texts[1] : NULL, row, err);
+        if (status == CT_OK && !is_paired)
+            status = add(&packed, texts[1], NULL, row + info->n_outputs, err);
+    }
     if (status == CT_OK)
         status = flush(&packed, err);
     free(packed.slices);
     free(packed.vectors);
     free(packed.tokens);
+    free(packed.types);
     return status;
 }
 
@@ -235,10 +252,11 @@ enum ct_status ct_eval_sts_score(struct ct_engine *engine, const char *path, int
     struct pairs pairs = {0};
     float *vectors = NULL;
     struct ranked *sides = NULL;
-    if (ct_engine_info(engine)->task != CT_TASK_EMBED)
-        return ct_error_set(err, CT_INVALID, "the model %s; sts needs a sentence encoder",
-                            ct_engine_info(engine)->task == CT_TASK_CLASSIFY ? "classifies"
-                                                                             : "generates text");
+    const bool is_paired = ct_engine_info(engine)->n_labels == 1;
+    if (ct_engine_info(engine)->task != CT_TASK_EMBED && !is_paired)
+        return ct_error_set(
+            err, CT_INVALID, "the model %s; sts needs a sentence encoder or a cross-encoder",
+            ct_engine_info(engine)->n_labels > 0 ? "tells classes apart" : "generates text");
     enum ct_status status = read_pairs(path, &pairs, err);
     if (status != CT_OK)
         goto out;
@@ -256,7 +274,8 @@ enum ct_status ct_eval_sts_score(struct ct_engine *engine, const char *path, int
         goto out;
     for (int i = 0; i < pairs.n; i++) {
         const float *first = vectors + (size_t)i * 2 * (size_t)width;
-        sides[i] = (struct ranked){.value = cosine(first, first + width, width), .place = i};
+        const double value = is_paired ? (double)vectors[i] : cosine(first, first + width, width);
+        sides[i] = (struct ranked){.value = value, .place = i};
         sides[n + (size_t)i] = (struct ranked){.value = pairs.items[i].score, .place = i};
     }
     *score = spearman(sides, sides + n, pairs.n);

@@ -26,10 +26,10 @@ struct names {
     const char *attended;
     const char *norms[2]; /* behind attention and behind the MLP */
     const char *up, *down;
-    const char *dense, *labels; /* the head's two matrices */
-    bool is_dense_prefixed;     /* BERT's pooler is part of the model */
     const char *bias;           /* MPNet's table of distances */
+    const char *dense, *labels; /* the head's two matrices */
     enum ct_activation between; /* these two */
+    bool is_dense_prefixed;     /* BERT's pooler is part of the model */
 };
 
 struct bert {
