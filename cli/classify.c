@@ -27,9 +27,11 @@ static int by_logit(const void *a, const void *b)
     return (x->logit < y->logit) - (x->logit > y->logit);
 }
 
-/* Softmax over all labels, or a sigmoid each where they do not exclude each other; likeliest first. */
+/* Softmax over all labels, or a sigmoid each where they do not exclude each other or there is but one;
+ * likeliest first. */
 static void rank(struct answer *answers, int n, const float *logits, bool is_multi_label)
 {
+    const bool is_each = is_multi_label || n == 1;
     double sum = 0;
     for (int i = 0; i < n; i++)
         answers[i] = (struct answer){.label = i, .logit = (double)logits[i]};
@@ -37,8 +39,8 @@ static void rank(struct answer *answers, int n, const float *logits, bool is_mul
     for (int i = 0; i < n; i++)
         sum += exp(answers[i].logit - answers[0].logit);
     for (int i = 0; i < n; i++)
-        answers[i].probability = is_multi_label ? 1 / (1 + exp(-answers[i].logit))
-                                                : exp(answers[i].logit - answers[0].logit) / sum;
+        answers[i].probability = is_each ? 1 / (1 + exp(-answers[i].logit))
+                                         : exp(answers[i].logit - answers[0].logit) / sum;
 }
 
 static enum ct_status print_json(const struct ct_engine *engine, const struct answer *answers,

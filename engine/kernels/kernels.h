@@ -44,7 +44,8 @@ static inline float ct_rows_i8_sum(const struct ct_rows_i8 *x, int64_t t, int64_
  *         part = fmaf((float)dot, x.scale[t,h], part)
  *     acc = fmaf(part, scale[r,q], acc)                                        (f32; acc starts at 0)
  *     acc = fmaf(ct_rows_i8_sum of the same h, offset[r,q], acc)               (only with an offset)
- * and stores y = acc, or y += acc where is_added. The same bits in every variant.
+ * and stores y = acc, or y + acc where is_added, plus bias[r] where there is one. The same bits in every
+ * variant.
  *
  * linear_f32 takes float activations and a float codebook:
  *     acc_q = sum over j in group of codebook_f32[index[r,j]] * x[t,j], acc += scale * acc_q + offset * sum x
@@ -70,9 +71,10 @@ struct ct_linear {
     float *y;                   /* [m, ldy] */
     int64_t ldy;
     bool is_added;
+    const float *bias;          /* [n], or NULL */
 };
 
-/* y[t, r] (+)= sum_j w[r, j] * x[t, j] for rows [row_begin, row_end) of a dense W[n, k]. */
+/* y[t, r] (+)= sum_j w[r, j] * x[t, j] (+ bias[r]) for rows [row_begin, row_end) of a dense W[n, k]. */
 enum ct_dense_type { CT_DENSE_F32, CT_DENSE_F16, CT_DENSE_BF16 };
 struct ct_dense {
     int64_t n, k;
@@ -84,6 +86,7 @@ struct ct_dense {
     float *y; /* [m, ldy] */
     int64_t ldy;
     bool is_added;
+    const float *bias; /* [n], or NULL */
 };
 
 /* Attention of one query token over some of its keys, for one KV head and the n_rep query heads that share

@@ -64,6 +64,7 @@ static void make_output(struct check *c, struct ct_linear *a)
     a->is_added = check_int(c, 0, 1) == 1;
     a->ldy = a->n + Y_GAP;
     a->y = check_floats(c, a->m * a->ldy);
+    a->bias = check_int(c, 0, 1) == 1 ? check_floats(c, a->n) : NULL;
 }
 
 static void make_activations_i8(struct check *c, struct ct_linear *a)
@@ -166,6 +167,9 @@ static void try_linear_f32(struct check *c, struct ct_linear *a)
             }
             if (a->is_added || row >= a->n)
                 exact += before[at];
+            size += fabs(before[at]);
+            if (a->bias != NULL && row < a->n)
+                exact += a->bias[row];
             check_near(c, at, a->y[at], exact,
                        ((double)a->k + 8) * CHECK_U * size + CHECK_U * fabs(exact));
         }
@@ -257,6 +261,7 @@ static void try_dense(struct check *c, struct ct_dense a)
     a.w = random_dense(c, &a);
     const float *x = a.x = check_floats(c, a.m > 0 ? (a.m - 1) * a.ldx + a.k : 0);
     a.y = check_floats(c, a.m * a.ldy);
+    a.bias = check_int(c, 0, 1) == 1 ? check_floats(c, a.n) : NULL;
     size_t n_bytes = (size_t)(a.m * a.ldy) * sizeof(float);
     float *before = guard_take(n_bytes), *alone = guard_take(n_bytes);
     memcpy(before, a.y, n_bytes);
@@ -264,7 +269,10 @@ static void try_dense(struct check *c, struct ct_dense a)
     c->kernels->dense(&a, 0, a.n);
     for (int64_t t = 0; t < a.m; t++)
         for (int64_t row = 0; row < a.ldy; row++) {
-            double exact = a.is_added || row >= a.n ? before[t * a.ldy + row] : 0, size = 0;
+            double exact = a.is_added || row >= a.n ? before[t * a.ldy + row] : 0;
+            double size = fabs(exact);
+            if (a.bias != NULL && row < a.n)
+                exact += a.bias[row];
             for (int64_t j = 0; j < a.k && row < a.n; j++) {
                 exact += dense_weight(&a, row * a.k + j) * x[t * a.ldx + j];
                 size += fabs(dense_weight(&a, row * a.k + j) * x[t * a.ldx + j]);

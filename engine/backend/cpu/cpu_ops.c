@@ -366,10 +366,10 @@ static void prepare_own(struct ct_cpu_walk *walk, const struct ct_node *node)
 
 enum { DENSE_TOKENS = 64 };
 
-/* Row tiles [begin, end) of one weight. */
+/* Row tiles [begin, end) of one weight, with its bias [n] or NULL. */
 static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
-                     const struct ct_matrix *w, const struct ct_cpu_input *input, float *y,
-                     int64_t begin, int64_t end)
+                     const struct ct_matrix *w, const float *bias, const struct ct_cpu_input *input,
+                     float *y, int64_t begin, int64_t end)
 {
     const struct ct_cpu *cpu = walk->cpu;
     const float *x = ct_cpu_row(cpu, node->in, 0);
@@ -383,8 +383,17 @@ static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
         /* A few tokens at a time, which stay in the cache while the weights pass by. */
         for (int64_t t = 0; t < m; t += DENSE_TOKENS) {
             const int64_t n_tokens = m - t < DENSE_TOKENS ? m - t : DENSE_TOKENS;
-            const struct ct_dense job = {w->n,        w->k, type,        w->dense, n_tokens,
-                                         x + t * ldx, ldx,  y + t * ldy, ldy,      node->is_added};
+            const struct ct_dense job = {.n = w->n,
+                                         .k = w->k,
+                                         .type = type,
+                                         .w = w->dense,
+                                         .m = n_tokens,
+                                         .x = x + t * ldx,
+                                         .ldx = ldx,
+                                         .y = y + t * ldy,
+                                         .ldy = ldy,
+                                         .is_added = node->is_added,
+                                         .bias = bias};
             cpu->kernels->dense(&job, begin * CT_TILE_ROWS, last);
         }
         return;
@@ -408,22 +417,12 @@ static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
         .y = y,
         .ldy = ldy,
         .is_added = node->is_added,
+        .bias = bias,
     };
     if (ct_cpu_is_int8(cpu, w))
         cpu->kernels->linear_i8(&job, begin, end);
     else
         cpu->kernels->linear_f32(&job, begin, end);
-}
-
-/* y[t, r] += bias[r] in the rows of tiles [begin, end) of a weight. */
-static void add_bias(const struct ct_cpu_walk *walk, const struct ct_node *node,
-                     const struct ct_matrix *bias, float *y, int64_t begin, int64_t end)
-{
-    const int64_t ldy = walk->cpu->graph->values[node->out].ld;
-    const int64_t last = end * CT_TILE_ROWS < bias->k ? end * CT_TILE_ROWS : bias->k;
-    const int64_t first = begin * CT_TILE_ROWS;
-    for (int64_t t = 0; t < ct_cpu_n_rows(walk, node->out); t++)
-        walk->cpu->kernels->add(bias->vector + first, last - first, y + t * ldy + first);
 }
 
 static int64_t tiles_of(const struct ct_matrix *w)
@@ -451,9 +450,8 @@ static void multiply_tiles(struct ct_cpu_walk *walk, const struct ct_node *node,
         const int64_t n = tiles_of(w);
         const int64_t first = begin > 0 ? begin : 0, last = end < n ? end : n;
         if (first < last)
-            multiply(walk, node, w, input, y, first, last);
-        if (first < last && node->has_bias)
-            add_bias(walk, node, &cpu->matrices[node->biases[i]], y, first, last);
+            multiply(walk, node, w, node->has_bias ? cpu->matrices[node->biases[i]].vector : NULL,
+                     input, y, first, last);
         begin -= n;
         end -= n;
         y += w->n;

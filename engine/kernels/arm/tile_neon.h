@@ -79,7 +79,10 @@ CT_INLINE void ct_store_rows_neon(const struct ct_linear *a, int64_t tile, int64
         float *y = a->y + t * a->ldy + row;
         if (n <= 0)
             return;
-        v_store_n(y, n, a->is_added ? vaddq_f32(v_load_n(y, n), values[i]) : values[i]);
+        v_f32 value = values[i];
+        if (a->is_added)
+            value = vaddq_f32(v_load_n(y, n), value);
+        v_store_n(y, n, a->bias != NULL ? vaddq_f32(value, v_load_n(a->bias + row, n)) : value);
     }
 }
 

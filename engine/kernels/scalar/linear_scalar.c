@@ -21,7 +21,7 @@ static float f16_or(const uint16_t *values, int64_t i, float absent)
 static void store(const struct ct_linear *a, int64_t t, int64_t row, float value)
 {
     float *y = a->y + t * a->ldy + row;
-    *y = a->is_added ? *y + value : value;
+    *y = (a->is_added ? *y + value : value) + (a->bias != NULL ? a->bias[row] : 0);
 }
 
 void ct_linear_i8_scalar(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)
@@ -105,7 +105,8 @@ void ct_dense_scalar(const struct ct_dense *a, int64_t row_begin, int64_t row_en
             for (int64_t j = 0; j < a->k; j++)
                 acc += weight_at(a, row * a->k + j) * a->x[t * a->ldx + j];
             float *y = a->y + t * a->ldy + row;
-            *y = a->is_added ? *y + (float)acc : (float)acc;
+            *y =
+                (a->is_added ? *y + (float)acc : (float)acc) + (a->bias != NULL ? a->bias[row] : 0);
         }
     }
 }

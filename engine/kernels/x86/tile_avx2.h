@@ -195,7 +195,10 @@ CT_INLINE void ct_store_rows_avx2(const struct ct_linear *a, int64_t tile, int64
         float *y = a->y + t * a->ldy + row;
         if (n <= 0)
             return;
-        v_store_n(y, n, a->is_added ? _mm256_add_ps(v_load_n(y, n), values[h]) : values[h]);
+        __m256 value = values[h];
+        if (a->is_added)
+            value = _mm256_add_ps(v_load_n(y, n), value);
+        v_store_n(y, n, a->bias != NULL ? _mm256_add_ps(value, v_load_n(a->bias + row, n)) : value);
     }
 }
 

@@ -103,7 +103,9 @@ CT_INLINE void ct_store_rows_avx512(const struct ct_linear *a, int64_t tile, int
 {
     int64_t row = tile * CT_TILE_ROWS, n = a->n - row;
     float *y = a->y + t * a->ldy + row;
-    v_store_n(y, n, a->is_added ? v_add(v_load_n(y, n), value) : value);
+    if (a->is_added)
+        value = v_add(v_load_n(y, n), value);
+    v_store_n(y, n, a->bias != NULL ? v_add(value, v_load_n(a->bias + row, n)) : value);
 }
 
 #endif
