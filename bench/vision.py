@@ -180,11 +180,8 @@ def main():
     speed = report.table(columns, rows)
     columns = ["logits against transformers", "float: off by, of the largest", "6 bits: off by", "cosine"]
     equal = report.table(columns, values)
-    out = pathlib.Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
     text = report.header("Vision Transformers") + f"- {options.threads} threads\n\n"
-    (out / "vision.md").write_text(text + speed + "\n" + equal)
-    print(speed + "\n" + equal)
+    report.write(options.out, "vision.md", text + speed + "\n" + equal)
 
 
 if __name__ == "__main__":
