@@ -1,9 +1,9 @@
 /* centroid classify: the likeliest labels of an image or a text, by a classifier. */
 #include "cli/cli.h"
 #include "engine/base/json_text.h"
+#include "engine/base/scores.h"
 #include "engine/engine.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,35 +16,9 @@ struct classify {
     bool is_json, wants_cost, wants_help;
 };
 
-struct answer {
-    int label;
-    double logit, probability;
-};
-
-static int by_logit(const void *a, const void *b)
-{
-    const struct answer *x = a, *y = b;
-    return (x->logit < y->logit) - (x->logit > y->logit);
-}
-
-/* Softmax over all labels, or a sigmoid each where they do not exclude each other or there is but one;
- * likeliest first. */
-static void rank(struct answer *answers, int n, const float *logits, bool is_multi_label)
-{
-    const bool is_each = is_multi_label || n == 1;
-    double sum = 0;
-    for (int i = 0; i < n; i++)
-        answers[i] = (struct answer){.label = i, .logit = (double)logits[i]};
-    qsort(answers, (size_t)n, sizeof *answers, by_logit);
-    for (int i = 0; i < n; i++)
-        sum += exp(answers[i].logit - answers[0].logit);
-    for (int i = 0; i < n; i++)
-        answers[i].probability = is_each ? 1 / (1 + exp(-answers[i].logit))
-                                         : exp(answers[i].logit - answers[0].logit) / sum;
-}
-
-static enum ct_status print_json(const struct ct_engine *engine, const struct answer *answers,
-                                 int n, const struct ct_cost *cost, struct ct_error *err)
+static enum ct_status print_json(const struct ct_engine *engine,
+                                 const struct ct_label_score *answers, int n,
+                                 const struct ct_cost *cost, struct ct_error *err)
 {
     json_t *labels = json_array();
     int failed = labels == NULL;
@@ -64,8 +38,8 @@ static enum ct_status print_json(const struct ct_engine *engine, const struct an
 }
 
 static enum ct_status print_answers(const struct classify *c, const struct ct_engine *engine,
-                                    const struct answer *answers, const struct ct_cost *cost,
-                                    struct ct_error *err)
+                                    const struct ct_label_score *answers,
+                                    const struct ct_cost *cost, struct ct_error *err)
 {
     const int n_labels = ct_engine_info(engine)->n_labels;
     const int n = c->top < n_labels ? (int)c->top : n_labels;
@@ -144,7 +118,7 @@ static enum ct_status classify(const struct classify *c, struct ct_engine *engin
     void *owned = NULL;
     if (info->task != CT_TASK_CLASSIFY)
         return ct_error_set(err, CT_INVALID, "%s is no classifier", info->name);
-    struct answer *answers = calloc((size_t)info->n_labels, sizeof *answers);
+    struct ct_label_score *answers = calloc((size_t)info->n_labels, sizeof *answers);
     enum ct_status status = answers != NULL
                                 ? read_input(c, engine, &slice, &owned, err)
                                 : ct_error_set(err, CT_MEMORY, "no memory for the labels");
@@ -154,7 +128,7 @@ static enum ct_status classify(const struct classify *c, struct ct_engine *engin
     if (status == CT_OK)
         status = ct_engine_step(engine, &slice, 1, err);
     if (status == CT_OK) {
-        rank(answers, info->n_labels, slice.logits, info->is_multi_label);
+        ct_rank_labels(slice.logits, info->n_labels, info->is_multi_label, answers);
         status = print_answers(c, engine, answers, &slice.cost, err);
     }
     ct_session_close(slice.session);

@@ -6,6 +6,7 @@
 #include "cli/eval_sts.h"
 
 #include "cli/cli.h"
+#include "engine/base/scores.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -234,17 +235,6 @@ static double spearman(struct ranked *a, struct ranked *b, int n)
     return ab / sqrt(aa * bb);
 }
 
-static double cosine(const float *a, const float *b, int n)
-{
-    double ab = 0, aa = 0, bb = 0;
-    for (int i = 0; i < n; i++) {
-        ab += (double)a[i] * b[i];
-        aa += (double)a[i] * a[i];
-        bb += (double)b[i] * b[i];
-    }
-    return ab / sqrt(aa * bb);
-}
-
 enum ct_status ct_eval_sts_score(struct ct_engine *engine, const char *path, int64_t n_most,
                                  double *score, int *n_pairs, struct ct_error *err)
 {
@@ -274,7 +264,8 @@ enum ct_status ct_eval_sts_score(struct ct_engine *engine, const char *path, int
         goto out;
     for (int i = 0; i < pairs.n; i++) {
         const float *first = vectors + (size_t)i * 2 * (size_t)width;
-        const double value = is_paired ? (double)vectors[i] : cosine(first, first + width, width);
+        const double value =
+            is_paired ? (double)vectors[i] : ct_cosine(first, first + width, width);
         sides[i] = (struct ranked){.value = value, .place = i};
         sides[n + (size_t)i] = (struct ranked){.value = pairs.items[i].score, .place = i};
     }

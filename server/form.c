@@ -1,27 +1,22 @@
 #include "server/form.h"
 
 #include "server/buffer.h"
+#include "server/span.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { MAX_NAME_BYTES = 64, MAX_VALUE_BYTES = 8192, MAX_FIELDS = 32 };
-
-struct span {
-    const char *at;
-    size_t n;
-};
 
 static enum ct_status refuse(struct ct_refusal *refusal, const char *message)
 {
     return ct_refuse(refusal, 400, "invalid_form", NULL, "%s", message);
 }
 
-static bool is_text(struct span span)
+static bool is_text(struct ct_span span)
 {
     while (span.n > 0) {
         const size_t n =
@@ -34,7 +29,7 @@ static bool is_text(struct span span)
     return true;
 }
 
-static enum ct_status add_field(struct ct_form *form, struct span name, struct span value,
+static enum ct_status add_field(struct ct_form *form, struct ct_span name, struct ct_span value,
                                 struct ct_refusal *refusal)
 {
     char key[MAX_NAME_BYTES + 1];
@@ -96,8 +91,8 @@ enum ct_status ct_form_read_query(struct ct_form *form, const char *query,
         if (name_bytes < 0 || value_bytes < 0)
             return refuse(refusal, "the query's percent-encoding is broken");
         if (n > 0)
-            status = add_field(form, (struct span){name, (size_t)name_bytes},
-                               (struct span){value, (size_t)value_bytes}, refusal);
+            status = add_field(form, (struct ct_span){name, (size_t)name_bytes},
+                               (struct ct_span){value, (size_t)value_bytes}, refusal);
         query += n + (query[n] == '&');
     }
     return status;
@@ -105,34 +100,29 @@ enum ct_status ct_form_read_query(struct ct_form *form, const char *query,
 
 /* ---- parts ---- */
 
-static bool begins_with(struct span span, const char *text)
-{
-    return span.n >= strlen(text) && strncasecmp(span.at, text, strlen(text)) == 0;
-}
-
 /* The value of ; key="value" in a header. */
-static bool find_parameter(struct span header, const char *key, struct span *value)
+static bool find_parameter(struct ct_span header, const char *key, struct ct_span *value)
 {
     const char *end = header.at + header.n;
     for (const char *p = memchr(header.at, ';', header.n); p != NULL && p < end;
          p = memchr(p, ';', (size_t)(end - p))) {
         for (p++; p < end && (*p == ' ' || *p == '\t');)
             p++;
-        struct span rest = {p, (size_t)(end - p)};
+        struct ct_span rest = {p, (size_t)(end - p)};
         const size_t n_key = strlen(key);
-        const bool is_found = begins_with(rest, key) && rest.n > n_key + 1 && p[n_key] == '=';
+        const bool is_found = ct_span_begins(&rest, key) && rest.n > n_key + 1 && p[n_key] == '=';
         const char *quote = memchr(p, '"', rest.n);
         const char *next = memchr(p, ';', rest.n);
         if (quote == NULL || (next != NULL && next < quote)) { /* a token */
             if (is_found)
-                *value = (struct span){p + n_key + 1,
-                                       (size_t)((next != NULL ? next : end) - p) - n_key - 1};
+                *value = (struct ct_span){p + n_key + 1,
+                                          (size_t)((next != NULL ? next : end) - p) - n_key - 1};
         } else {
             const char *close = memchr(quote + 1, '"', (size_t)(end - quote - 1));
             if (close == NULL)
                 return false;
             if (is_found)
-                *value = (struct span){quote + 1, (size_t)(close - quote - 1)};
+                *value = (struct ct_span){quote + 1, (size_t)(close - quote - 1)};
             p = close;
         }
         if (is_found)
@@ -142,29 +132,27 @@ static bool find_parameter(struct span header, const char *key, struct span *val
 }
 
 /* The name of a part from its headers [n], lines that end in CRLF. */
-static bool find_name(struct span headers, struct span *name)
+static bool find_name(struct ct_span headers, struct ct_span *name)
 {
     static const char wanted[] = "content-disposition:";
     const char *end = headers.at + headers.n;
     for (const char *line = headers.at; line < end;) {
         const char *next = memmem(line, (size_t)(end - line), "\r\n", 2);
-        struct span header = {line, (size_t)((next != NULL ? next : end) - line)};
-        if (begins_with(header, wanted))
+        struct ct_span header = {line, (size_t)((next != NULL ? next : end) - line)};
+        if (ct_span_begins(&header, wanted))
             return find_parameter(header, "name", name);
         line = next != NULL ? next + 2 : end;
     }
     return false;
 }
 
-static enum ct_status add_part(struct ct_form *form, struct span headers, struct span data,
+static enum ct_status add_part(struct ct_form *form, struct ct_span headers, struct ct_span data,
                                struct ct_refusal *refusal)
 {
-    struct span name;
+    struct ct_span name;
     if (!find_name(headers, &name))
         return refuse(refusal, "a part has no Content-Disposition with a name");
-    const bool is_file = (name.n == 5 && memcmp(name.at, "image", 5) == 0) ||
-                         (name.n == 4 && memcmp(name.at, "file", 4) == 0);
-    if (!is_file)
+    if (!ct_span_is(&name, "image") && !ct_span_is(&name, "file"))
         return add_field(form, name, data, refusal);
     if (form->n_files == CT_MAX_FORM_FILES)
         return ct_refuse(refusal, 400, "invalid_form", "image",
@@ -199,8 +187,9 @@ enum ct_status ct_form_read_parts(struct ct_form *form, const char *body, size_t
             return refuse(refusal, "the body ends within a part");
         const char *data = blank + 4 <= next ? blank + 4 : next;
         enum ct_status status = add_part(
-            form, (struct span){at + 2, (size_t)(blank - at) >= 2 ? (size_t)(blank - at - 2) : 0},
-            (struct span){data, (size_t)(next - data)}, refusal);
+            form,
+            (struct ct_span){at + 2, (size_t)(blank - at) >= 2 ? (size_t)(blank - at - 2) : 0},
+            (struct ct_span){data, (size_t)(next - data)}, refusal);
         if (status != CT_OK)
             return status;
         at = next + n;

@@ -1,15 +1,11 @@
 #include "server/http_guard.h"
 
 #include "server/http.h"
+#include "server/span.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-struct span {
-    const char *at;
-    size_t n;
-};
 
 static bool is_token_char(unsigned char c)
 {
@@ -24,7 +20,8 @@ static bool is_value_char(unsigned char c)
 
 /* The next header of the raw head: *at moves behind it. False at a line that is not exactly
  * name, colon, value, CRLF. */
-static bool next_header(const char **at, const char *end, struct span *name, struct span *value)
+static bool next_header(const char **at, const char *end, struct ct_span *name,
+                        struct ct_span *value)
 {
     const char *p = *at;
     name->at = p;
@@ -47,19 +44,9 @@ static bool next_header(const char **at, const char *end, struct span *name, str
     return true;
 }
 
-static bool is_named(const struct span *span, const char *text)
-{
-    return span->n == strlen(text) && strncasecmp(span->at, text, span->n) == 0;
-}
-
-static bool begins_with(const struct span *span, const char *text)
-{
-    return span->n >= strlen(text) && strncasecmp(span->at, text, strlen(text)) == 0;
-}
-
 /* "host", "host:port", "[::1]:port": whether the host is this machine by a name that no stranger's
  * DNS can give to it. */
-static bool is_local_host(struct span host, const char *local_name)
+static bool is_local_host(struct ct_span host, const char *local_name)
 {
     const char *colon = host.n > 0 && host.at[0] == '[' ? memchr(host.at, ']', host.n)
                                                         : memchr(host.at, ':', host.n);
@@ -73,17 +60,17 @@ static bool is_local_host(struct span host, const char *local_name)
             return false;
         host.n = (size_t)(colon - host.at);
     }
-    return is_named(&host, "localhost") || is_named(&host, "127.0.0.1") ||
-           is_named(&host, "[::1]") || is_named(&host, local_name);
+    return ct_span_is(&host, "localhost") || ct_span_is(&host, "127.0.0.1") ||
+           ct_span_is(&host, "[::1]") || ct_span_is(&host, local_name);
 }
 
 /* A page of another site that has its visitor's browser call this server. "null" is a foreign page,
  * too. */
-static bool is_local_origin(struct span origin, const char *local_name)
+static bool is_local_origin(struct ct_span origin, const char *local_name)
 {
-    const char *scheme = begins_with(&origin, "http://")    ? "http://"
-                         : begins_with(&origin, "https://") ? "https://"
-                                                            : NULL;
+    const char *scheme = ct_span_begins(&origin, "http://")    ? "http://"
+                         : ct_span_begins(&origin, "https://") ? "https://"
+                                                               : NULL;
     if (scheme == NULL)
         return false;
     origin.at += strlen(scheme);
@@ -92,18 +79,18 @@ static bool is_local_origin(struct span origin, const char *local_name)
 }
 
 /* The boundary=... behind the media type; nothing where it is missing or too long. */
-static void take_boundary(struct span rest, struct ct_head_facts *facts)
+static void take_boundary(struct ct_span rest, struct ct_head_facts *facts)
 {
     static const char key[] = "boundary=";
     const char *at = rest.at, *end = rest.at + rest.n;
     while (at < end && (*at == ';' || *at == ' ' || *at == '\t'))
         at++;
-    struct span value = {at, (size_t)(end - at)};
-    if (!begins_with(&value, key)) /* other parameters are not in use */
+    struct ct_span value = {at, (size_t)(end - at)};
+    if (!ct_span_begins(&value, key)) /* other parameters are not in use */
         return;
-    value = (struct span){at + sizeof key - 1, value.n - (sizeof key - 1)};
+    value = (struct ct_span){at + sizeof key - 1, value.n - (sizeof key - 1)};
     if (value.n >= 2 && value.at[0] == '"' && value.at[value.n - 1] == '"')
-        value = (struct span){value.at + 1, value.n - 2};
+        value = (struct ct_span){value.at + 1, value.n - 2};
     if (value.n > CT_MAX_BOUNDARY || memchr(value.at, '"', value.n) ||
         memchr(value.at, ';', value.n))
         return;
@@ -111,26 +98,26 @@ static void take_boundary(struct span rest, struct ct_head_facts *facts)
     facts->boundary[value.n] = '\0';
 }
 
-static void take_media(const struct span *type, struct ct_head_facts *facts)
+static void take_media(const struct ct_span *type, struct ct_head_facts *facts)
 {
     const char *semicolon = memchr(type->at, ';', type->n);
-    struct span media = {type->at, semicolon ? (size_t)(semicolon - type->at) : type->n};
-    const struct span rest = {media.at + media.n, type->n - media.n};
+    struct ct_span media = {type->at, semicolon ? (size_t)(semicolon - type->at) : type->n};
+    const struct ct_span rest = {media.at + media.n, type->n - media.n};
     while (media.n > 0 && media.at[media.n - 1] == ' ')
         media.n--;
     bool is_suffixed = media.n > 5 && strncasecmp(media.at + media.n - 5, "+json", 5) == 0;
     facts->media = CT_MEDIA_OTHER;
-    if (is_named(&media, "application/json") || is_named(&media, "text/json") || is_suffixed)
+    if (ct_span_is(&media, "application/json") || ct_span_is(&media, "text/json") || is_suffixed)
         facts->media = CT_MEDIA_JSON;
-    else if (is_named(&media, "application/octet-stream") || begins_with(&media, "image/"))
+    else if (ct_span_is(&media, "application/octet-stream") || ct_span_begins(&media, "image/"))
         facts->media = CT_MEDIA_FILE;
-    else if (is_named(&media, "multipart/form-data"))
+    else if (ct_span_is(&media, "multipart/form-data"))
         facts->media = CT_MEDIA_FORM;
     if (facts->media == CT_MEDIA_FORM)
         take_boundary(rest, facts);
 }
 
-static void take_id(const struct span *value, struct ct_head_facts *facts)
+static void take_id(const struct ct_span *value, struct ct_head_facts *facts)
 {
     if (value->n == 0 || value->n >= sizeof facts->id)
         return;
@@ -170,35 +157,35 @@ enum ct_status ct_head_check(const struct ct_head *head, struct ct_head_facts *f
     const char *at = head->version + strlen("HTTP/1.1");
     bool is_clean = head->end - at >= 4 && at[0] == '\0' && at[1] == '\0';
     for (at += 2; is_clean && !(head->end - at == 2 && at[0] == '\0' && at[1] == '\0');) {
-        struct span name, value;
+        struct ct_span name, value;
         is_clean = next_header(&at, head->end, &name, &value);
         if (!is_clean)
             break;
         if (++n_headers > CT_MAX_HEADERS)
             return ct_refuse(refusal, 431, NULL, NULL, "there are more than %d headers",
                              CT_MAX_HEADERS);
-        if (is_named(&name, "host")) {
+        if (ct_span_is(&name, "host")) {
             n_hosts++;
             if (head->local_name != NULL && !is_local_host(value, head->local_name))
                 return ct_refuse(refusal, 403, "host_not_allowed", NULL,
                                  "this server answers to localhost only, not to Host: %.*s",
                                  (int)(value.n < 80 ? value.n : 80), value.at);
-        } else if (is_named(&name, "origin")) {
+        } else if (ct_span_is(&name, "origin")) {
             if (head->local_name != NULL && !is_local_origin(value, head->local_name))
                 return ct_refuse(refusal, 403, "origin_not_allowed", NULL,
                                  "this server answers to pages of this machine only, not of %.*s",
                                  (int)(value.n < 80 ? value.n : 80), value.at);
-        } else if (is_named(&name, "content-length")) {
+        } else if (ct_span_is(&name, "content-length")) {
             n_lengths++;
             facts->has_length = true;
             facts->n_body_bytes = strtoull(value.at, NULL, 10);
-        } else if (is_named(&name, "transfer-encoding")) {
+        } else if (ct_span_is(&name, "transfer-encoding")) {
             n_encodings++;
             facts->is_chunked = true;
-            is_clean = is_named(&value, "chunked");
-        } else if (is_named(&name, "content-type")) {
+            is_clean = ct_span_is(&value, "chunked");
+        } else if (ct_span_is(&name, "content-type")) {
             take_media(&value, facts);
-        } else if (is_named(&name, "x-request-id")) {
+        } else if (ct_span_is(&name, "x-request-id")) {
             take_id(&value, facts);
         }
     }

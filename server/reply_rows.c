@@ -1,5 +1,6 @@
 #include "server/reply_rows.h"
 
+#include "engine/base/scores.h"
 #include "server/reply.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@
 
 enum { DEFAULT_LABELS = 5 };
 
-/* A label or a document, and how likely or relevant it is. */
+/* A document and how relevant it is. */
 struct ranked {
     double score;
     int index;
@@ -18,11 +19,6 @@ static int by_score(const void *a, const void *b)
 {
     const struct ranked *x = a, *y = b;
     return x->score > y->score ? -1 : x->score < y->score ? 1 : x->index - y->index;
-}
-
-static double sigmoid(double x)
-{
-    return 1 / (1 + exp(-x));
 }
 
 /* ---- vectors ---- */
@@ -63,67 +59,41 @@ static void write_embedding(const struct ct_request *request, int i, struct ct_b
 
 /* ---- labels ---- */
 
-/* One softmax over all labels, or a sigmoid each where they do not exclude each other or there is
- * but one. */
-static void find_probabilities(const struct ct_engine_info *info, const float *row,
-                               struct ranked *labels)
-{
-    const bool is_each = info->is_multi_label || info->n_labels == 1;
-    double max = row[0], sum = 0;
-    for (int i = 1; i < info->n_labels; i++)
-        max = row[i] > max ? row[i] : max;
-    for (int i = 0; i < info->n_labels; i++) {
-        labels[i] = (struct ranked){is_each ? sigmoid(row[i]) : exp(row[i] - max), i};
-        sum += labels[i].score;
-    }
-    for (int i = 0; i < info->n_labels && !is_each; i++)
-        labels[i].score /= sum;
-}
-
 /* labels [n_labels]: scratch. */
-static void write_classification(const struct ct_request *request, int i, struct ranked *labels,
-                                 struct ct_buffer *out)
+static void write_classification(const struct ct_request *request, int i,
+                                 struct ct_label_score *labels, struct ct_buffer *out)
 {
     const struct ct_model *model = request->model;
     const int n_all = model->info->n_labels,
               n_asked = request->n_top > 0 ? request->n_top : DEFAULT_LABELS;
-    find_probabilities(model->info, request->sequences[i].row, labels);
-    qsort(labels, (size_t)n_all, sizeof *labels, by_score);
+    ct_rank_labels(request->sequences[i].row, n_all, model->info->is_multi_label, labels);
     ct_buffer_printf(out, "{\"object\":\"classification\",\"index\":%d,\"labels\":[", i);
     for (int k = 0; k < n_asked && k < n_all; k++) {
-        const char *label = ct_engine_label(model->engine, labels[k].index);
+        const char *label = ct_engine_label(model->engine, labels[k].label);
         ct_buffer_text(out, k ? ",{\"label\":" : "{\"label\":");
         ct_buffer_json(out, label, strlen(label));
-        ct_buffer_printf(out, ",\"id\":%d,\"probability\":%.9g}", labels[k].index, labels[k].score);
+        ct_buffer_printf(out, ",\"id\":%d,\"probability\":%.9g}", labels[k].label,
+                         labels[k].probability);
     }
     ct_buffer_text(out, "]");
 }
 
 /* ---- documents ---- */
 
-static double cosine(const float *a, const float *b, int n)
-{
-    double ab = 0, aa = 0, bb = 0;
-    for (int i = 0; i < n; i++) {
-        ab += (double)a[i] * b[i];
-        aa += (double)a[i] * a[i];
-        bb += (double)b[i] * b[i];
-    }
-    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
-}
-
-/* documents [n_sequences]: scratch. */
-static void write_ranking(const struct ct_request *request, struct ranked *documents,
-                          struct ct_buffer *out)
+static void write_ranking(struct ct_request *request, struct ct_buffer *out)
 {
     const bool is_by_vectors = ct_request_is_by_vectors(request);
     const int first = is_by_vectors ? 1 : 0, n = request->n_sequences - first;
+    struct ranked *documents = ct_arena_alloc(&request->arena, (size_t)n * sizeof *documents);
+    out->is_short |= documents == NULL;
+    if (documents == NULL)
+        return;
     for (int i = 0; i < n; i++) {
         const float *row = request->sequences[first + i].row;
         documents[i].index = i;
-        documents[i].score =
-            is_by_vectors ? cosine(request->sequences[0].row, row, request->model->info->n_outputs)
-                          : sigmoid(row[0]);
+        documents[i].score = is_by_vectors ? ct_cosine(request->sequences[0].row, row,
+                                                       request->model->info->n_outputs)
+                                           : ct_sigmoid(row[0]);
     }
     qsort(documents, (size_t)n, sizeof *documents, by_score);
     for (int k = 0; k < n && (request->n_top == 0 || k < request->n_top); k++) {
@@ -142,40 +112,34 @@ static void write_ranking(const struct ct_request *request, struct ranked *docum
 
 /* ---- all of it ---- */
 
-static void write_items(const struct ct_request *request, struct ranked *scratch,
-                        struct ct_buffer *out)
+static void write_items(struct ct_request *request, struct ct_buffer *out)
 {
-    for (int i = 0; i < request->n_sequences; i++) {
+    const size_t n_labels = (size_t)request->model->info->n_labels;
+    struct ct_label_score *labels = ct_arena_alloc(&request->arena, n_labels * sizeof *labels);
+    out->is_short |= labels == NULL;
+    for (int i = 0; i < request->n_sequences && labels != NULL; i++) {
         ct_buffer_text(out, i ? "," : "");
         if (request->kind == CT_REQUEST_EMBEDDING)
             write_embedding(request, i, out);
         else
-            write_classification(request, i, scratch, out);
+            write_classification(request, i, labels, out);
         ct_buffer_text(out, request->prompts[i].is_truncated ? ",\"truncated\":true}" : "}");
     }
 }
 
 void ct_reply_write_rows(struct ct_request *request, struct ct_buffer *out)
 {
+    const bool is_ranking = request->kind == CT_REQUEST_RERANK;
     const struct ct_model *model = request->model;
-    const int n_labels = model->info->n_labels,
-              n_scratch = request->n_sequences > n_labels ? request->n_sequences : n_labels;
-    struct ranked *scratch = ct_arena_alloc(&request->arena, (size_t)n_scratch * sizeof *scratch);
     struct ct_ledger ledger;
     ct_request_ledger(request, &ledger);
-    if (scratch == NULL) {
-        out->is_short = true;
-        return;
-    }
     ct_buffer_printf(out, "{\"id\":\"%s\",\"object\":\"list\",\"model\":", request->id);
     ct_buffer_json(out, model->name, strlen(model->name));
-    if (request->kind == CT_REQUEST_RERANK) {
-        ct_buffer_text(out, ",\"results\":[");
-        write_ranking(request, scratch, out);
-    } else {
-        ct_buffer_text(out, ",\"data\":[");
-        write_items(request, scratch, out);
-    }
+    ct_buffer_text(out, is_ranking ? ",\"results\":[" : ",\"data\":[");
+    if (is_ranking)
+        write_ranking(request, out);
+    else
+        write_items(request, out);
     ct_buffer_printf(out, "],\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}",
                      (long long)ledger.n_prompt_tok, (long long)ledger.n_prompt_tok);
     ct_reply_write_cost(model, &ledger, out);
