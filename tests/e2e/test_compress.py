@@ -164,6 +164,19 @@ class Compress(unittest.TestCase):
             stored = sum(len(tensors[name + p][2]) for p in parts if name + p in tensors)
             self.assertEqual(stored, row["bytes_after"])
 
+    def test_weights_of_an_onnx_file_give_the_same_model(self):
+        golden = FIXTURE.parents[1] / "golden"
+        for folder, exported in (("onnx", "torchscript.onnx"), ("onnx_vit", "timm.onnx")):
+            made = []
+            for source, name in (("model.safetensors", "model.safetensors"), (exported, "model.onnx")):
+                model = self.root / f"{folder}-{name}"
+                model.mkdir()
+                shutil.copy(golden / folder / "config.json", model)
+                shutil.copy(golden / folder / source, model / name)
+                self.compress(model, out=model / "out")
+                made.append(read_safetensors(model / "out" / "model.safetensors")[0])
+            self.assertEqual(*made)
+
     def test_directory(self):
         originals, _ = read_safetensors(FIXTURE / "model.safetensors")
         for options in ([], ["--scope", "model", "--bits", "4"], ["--scope", "row", "--offset"],
