@@ -2,6 +2,7 @@
 wrong options. CENTROID is the binary."""
 
 import json
+import math
 import os
 import pathlib
 import struct
@@ -13,6 +14,7 @@ import zlib
 
 CENTROID = os.environ["CENTROID"]
 FIXTURE = pathlib.Path(__file__).parent.parent / "support" / "fixture"
+ENCODERS = pathlib.Path(__file__).parent.parent / "support" / "encoders"
 VISION = pathlib.Path(__file__).parent.parent / "support" / "vision" / "vit"
 
 
@@ -164,6 +166,38 @@ class Images(unittest.TestCase):
         [row] = json.loads(result.stdout)
         self.assertEqual(row["test"], "image")
         self.assertGreater(row["images_per_s"]["median"], 0)
+
+
+class Texts(unittest.TestCase):
+    """Classifiers of texts, and a cross-encoder: one label, two texts."""
+
+    def classify(self, model, *arguments):
+        result = centroid("classify", ENCODERS / model, "--json", *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return {label["label"]: label for label in json.loads(result.stdout)["labels"]}
+
+    def test_the_second_text_counts(self):
+        alone = self.classify("bert_classifier", "--text", "the of and")
+        pair = self.classify("bert_classifier", "--text", "the of", "--second", "and")
+        self.assertEqual(set(alone), {"contradiction", "entailment", "neutral"})
+        self.assertNotEqual(alone["neutral"]["logit"], pair["neutral"]["logit"])
+        self.assertAlmostEqual(sum(label["probability"] for label in pair.values()), 1, places=6)
+
+    def test_labels_that_exclude_no_other_have_a_sigmoid_each(self):
+        for model in ("distilbert", "mpnet"):
+            for label in self.classify(model, "--text", "the of", "--top", 20).values():
+                self.assertAlmostEqual(label["probability"], 1 / (1 + math.exp(-label["logit"])), places=6)
+
+    def test_sts_scores_pairs(self):
+        pairs = [("the of", "and to"), ("in is", "it that"), ("for on", "as with"), ("his", "they at be")]
+        scores = [self.classify("mpnet", "--text", a, "--second", b)["LABEL_0"]["logit"] for a, b in pairs]
+        with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+            file.writelines(f"{a},{b},{score}\n" for (a, b), score in zip(pairs, scores))
+            file.flush()
+            result = centroid("eval", "sts", ENCODERS / "mpnet", "--text", file.name)
+            self.assertEqual(result.stdout, "Spearman 1.0000 over 4 pairs\n", result.stderr)
+            result = centroid("eval", "sts", ENCODERS / "distilbert", "--text", file.name)
+            self.assertIn("tells classes apart", result.stderr)
 
 
 class Run(unittest.TestCase):
