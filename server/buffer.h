@@ -41,7 +41,8 @@ void ct_buffer_json_part(struct ct_buffer *buffer, const char *bytes, size_t n_b
 /* n_bytes of data in base64, padded, without quotes. */
 void ct_buffer_base64(struct ct_buffer *buffer, const void *data, size_t n_bytes);
 
-/* text [n_text] in base64, padded, into out [n_text / 4 * 3]. False: it is not that, to the letter. */
+/* text [n_text] in base64, padded, into out [n_text / 4 * 3]. False: it is not that, to the
+ * letter. */
 bool ct_base64_decode(const char *text, size_t n_text, unsigned char *out, size_t *n_out);
 
 /* The length in bytes of the UTF-8 character at the front of bytes, or 0 where there is none. */

@@ -1,5 +1,5 @@
-/* What is not JSON as though it were: the query of a target and a multipart/form-data body (RFC 7578)
- * become an object of strings; files stay bytes. Any thread. */
+/* What is not JSON as though it were: the query of a target and a multipart/form-data body (RFC
+ * 7578) become an object of strings; files stay bytes. Any thread. */
 #ifndef CT_SERVER_FORM_H
 #define CT_SERVER_FORM_H
 
@@ -21,7 +21,8 @@ struct ct_form {
     int n_files;
 };
 
-/* Adds name=value&name=value, percent-encoded, to form->fields. CT_INVALID (refusal: a 400), CT_MEMORY. */
+/* Adds name=value&name=value, percent-encoded, to form->fields. CT_INVALID (refusal: a 400),
+ * CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_form_read_query(struct ct_form *form, const char *query,
                                                 struct ct_refusal *refusal);
 

@@ -19,9 +19,10 @@ struct ct_model_list {
     struct ct_arena arena; /* the paths of what folders have */
 };
 
-/* models: [NAME=]PATH each; folders: directories whose models are all meant, the subdirectories with
- * a config.json and the .gguf files, by name. Both are kept by the caller. On an error, which names
- * the option and its value, nothing is left to deinit: CT_INVALID, CT_NOT_FOUND, CT_MEMORY. */
+/* models: [NAME=]PATH each; folders: directories whose models are all meant, the subdirectories
+ * with a config.json and the .gguf files, by name. Both are kept by the caller. On an error, which
+ * names the option and its value, nothing is left to deinit: CT_INVALID, CT_NOT_FOUND, CT_MEMORY.
+ */
 CT_MUST_CHECK enum ct_status ct_model_list_init(struct ct_model_list *list,
                                                 const struct ct_option_list *models,
                                                 const struct ct_option_list *folders,

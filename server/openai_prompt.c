@@ -1,5 +1,5 @@
-/* The fields that hold the text: prompt and input in their four forms, documents with their query, and
- * messages through the chat template. */
+/* The fields that hold the text: prompt and input in their four forms, documents with their query,
+ * and messages through the chat template. */
 #include "server/json.h"
 #include "server/openai_request.h"
 
@@ -37,23 +37,34 @@ static enum ct_status refuse_length(struct ct_openai_reader *reader, const char 
                      reader->model->info->context_tok);
 }
 
-/* The front of a prompt and the token that ends it, where it is longer than the context. False: it is
- * too long, and must not be cut. */
-static bool fit(const struct ct_openai_reader *reader, bool can_truncate, int32_t *ids,
-                int32_t *types, size_t n_ids, struct ct_prompt *prompt)
+/* A prompt of ids [n_ids], with types or NULL: all of it, or the front and the token that ends it.
+ */
+static enum ct_status add_ids(struct ct_openai_reader *reader, const char *field,
+                              const int32_t *ids, const int32_t *types, size_t n_ids,
+                              bool can_truncate)
 {
+    struct ct_request *request = reader->request;
     const size_t context_tok = (size_t)reader->model->info->context_tok;
-    *prompt = (struct ct_prompt){
-        .tokens = ids, .types = types, .n_tok = (int)n_ids, .is_truncated = n_ids > context_tok};
-    if (!prompt->is_truncated)
-        return true;
-    if (!can_truncate)
-        return false;
-    ids[context_tok - 1] = ids[n_ids - 1];
-    if (types != NULL)
-        types[context_tok - 1] = types[n_ids - 1];
-    prompt->n_tok = (int)context_tok;
-    return true;
+    const size_t n = n_ids < context_tok ? n_ids : context_tok;
+    if (n_ids == 0)
+        return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
+    if (n_ids > context_tok && !can_truncate)
+        return refuse_length(reader, field, n_ids);
+    int32_t *kept = ct_arena_alloc(&request->arena, (types != NULL ? 2 : 1) * n * sizeof *kept);
+    if (kept == NULL)
+        return CT_MEMORY;
+    memcpy(kept, ids, (n - 1) * sizeof *kept);
+    kept[n - 1] = ids[n_ids - 1];
+    if (types != NULL) {
+        memcpy(kept + n, types, (n - 1) * sizeof *kept);
+        kept[2 * n - 1] = types[n_ids - 1];
+    }
+    request->prompts[request->n_prompts++] =
+        (struct ct_prompt){.tokens = kept,
+                           .types = types != NULL ? kept + n : NULL,
+                           .n_tok = (int)n,
+                           .is_truncated = n_ids > n};
+    return CT_OK;
 }
 
 /* query: NULL, or a string that is read in front of the text, as a pair. */
@@ -61,32 +72,26 @@ static enum ct_status add_text(struct ct_openai_reader *reader, const char *fiel
                                const json_t *query, const char *text, size_t n_bytes,
                                bool can_truncate)
 {
-    struct ct_request *request = reader->request;
     struct ct_engine *engine = reader->model->engine;
     const size_t context_tok = (size_t)reader->model->info->context_tok;
     size_t capacity = 3 * (n_bytes + json_string_length(query)) + CT_AROUND_TOK, n_ids = 0;
+    if (n_bytes == 0 && !ct_request_is_text(reader->request))
+        return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
     if (capacity > context_tok && !can_truncate)
         capacity = context_tok;
-    int32_t *ids = ct_arena_alloc(&request->arena, capacity * sizeof *ids), *types = NULL;
-    if (query != NULL)
-        types = ct_arena_alloc(&request->arena, capacity * sizeof *types);
-    if (ids == NULL || (query != NULL && types == NULL))
+    int32_t *ids = malloc(2 * capacity * sizeof *ids),
+            *types = query != NULL ? ids + capacity : NULL;
+    if (ids == NULL)
         return CT_MEMORY;
-    if (n_bytes == 0 && !ct_request_is_text(request))
-        return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
     enum ct_status status =
         query == NULL
             ? ct_engine_tokenize(engine, text, n_bytes, true, ids, capacity, &n_ids)
             : ct_engine_tokenize_pair(engine, json_string_value(query), json_string_length(query),
                                       text, n_bytes, ids, types, capacity, &n_ids);
-    if (status != CT_OK)
-        return status;
-    if (n_ids == 0)
-        return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
-    if (!fit(reader, can_truncate, ids, types, n_ids, &request->prompts[request->n_prompts]))
-        return refuse_length(reader, field, n_ids);
-    request->n_prompts++;
-    return CT_OK;
+    if (status == CT_OK)
+        status = add_ids(reader, field, ids, types, n_ids, can_truncate);
+    free(ids);
+    return status;
 }
 
 static enum ct_status add_string(struct ct_openai_reader *reader, const char *field,
@@ -99,16 +104,12 @@ static enum ct_status add_string(struct ct_openai_reader *reader, const char *fi
 static enum ct_status add_tokens(struct ct_openai_reader *reader, const char *field,
                                  const json_t *array)
 {
-    struct ct_request *request = reader->request;
-    size_t n = json_array_size(array);
-    if (n == 0)
-        return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
-    if (n > (size_t)reader->model->info->context_tok && !request->can_truncate)
-        return refuse_length(reader, field, n);
-    int32_t *ids = ct_arena_alloc(&request->arena, n * sizeof *ids);
+    const size_t n = json_array_size(array);
+    enum ct_status status = CT_OK;
+    int32_t *ids = malloc((n + 1) * sizeof *ids);
     if (ids == NULL)
         return CT_MEMORY;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && status == CT_OK; i++) {
         const json_t *value = json_array_get(array, i);
         json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
         if (id < 0 || id >= reader->model->info->n_vocab) {
@@ -116,12 +117,14 @@ static enum ct_status add_tokens(struct ct_openai_reader *reader, const char *fi
             snprintf(name, sizeof name, "%.40s[%zu]", field, i);
             snprintf(expected, sizeof expected, "a token id within 0..%d",
                      reader->model->info->n_vocab - 1);
-            return ct_openai_refuse(reader, name, value, expected);
+            status = ct_openai_refuse(reader, name, value, expected);
         }
         ids[i] = (int32_t)id;
     }
-    fit(reader, true, ids, NULL, n, &request->prompts[request->n_prompts++]);
-    return CT_OK;
+    if (status == CT_OK)
+        status = add_ids(reader, field, ids, NULL, n, reader->request->can_truncate);
+    free(ids);
+    return status;
 }
 
 enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char *name,
@@ -159,13 +162,18 @@ enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char
 /* ---- documents ---- */
 
 /* The query is never cut: it is the first prompt where vectors are compared, and in front of each
- * document where a model reads pairs; then the documents need some room beside it. */
+ * document where a model reads pairs; then the documents need some room beside it. Its bytes have a
+ * limit, too, as they are read as often as there are documents. */
 static enum ct_status read_query(struct ct_openai_reader *reader)
 {
     struct ct_request *request = reader->request;
     const char *text = json_string_value(reader->query);
     const int context_tok = reader->model->info->context_tok;
     enum { LEAST_TOK = 3 }; /* of a document: a token, and what may be around it */
+    if (json_string_length(reader->query) > CT_MAX_QUERY_BYTES)
+        return ct_refuse(reader->refusal, 400, "invalid_value", "query",
+                         "query: %zu bytes are more than %d", json_string_length(reader->query),
+                         CT_MAX_QUERY_BYTES);
     enum ct_status status =
         add_text(reader, "query", NULL, text, json_string_length(reader->query), false);
     if (status != CT_OK || ct_request_is_by_vectors(request))

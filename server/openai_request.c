@@ -486,8 +486,8 @@ static enum ct_status settle(struct ct_openai_reader *reader)
     return CT_OK;
 }
 
-/* An estimate is asked for with the body of any kind: its own field says which, and the model what is
- * done with an input. */
+/* An estimate is asked for with the body of any kind: its own field says which, and the model what
+ * is done with an input. */
 static enum ct_status find_kind(struct ct_openai_reader *reader, const json_t *root)
 {
     const char *name = json_string_value(json_object_get(root, "model"));
@@ -510,8 +510,8 @@ static enum ct_status find_kind(struct ct_openai_reader *reader, const json_t *r
                      "prompt: it, messages, input, image, images or documents is required");
 }
 
-/* The fields of a body of any kind, and the files of a form; what is not JSON may also have fields in
- * its target. */
+/* The fields of a body of any kind, and the files of a form; what is not JSON may also have fields
+ * in its target. */
 static enum ct_status open_body(const struct ct_body *body, struct ct_form *form,
                                 struct ct_refusal *refusal)
 {

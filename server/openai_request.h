@@ -1,5 +1,5 @@
-/* The body of an OpenAI completions, chat completions or embeddings request, or of one that classifies
- * or ranks in the same manner -> struct ct_request.
+/* The body of an OpenAI completions, chat completions or embeddings request, or of one that
+ * classifies or ranks in the same manner -> struct ct_request.
  *
  * Every field of openai_fields.def is honoured or refused by name. A pure function of the body and
  * the models: no sockets, no clock; any thread, so that a long prompt need not hold up the loop. */

@@ -1,5 +1,5 @@
-/* What a request's sequences produced as rows of numbers, as JSON: vectors, probabilities of labels,
- * or documents by relevance. Loop thread. */
+/* What a request's sequences produced as rows of numbers, as JSON: vectors, probabilities of
+ * labels, or documents by relevance. Loop thread. */
 #ifndef CT_SERVER_REPLY_ROWS_H
 #define CT_SERVER_REPLY_ROWS_H
 

@@ -31,6 +31,7 @@ enum {
     CT_MAX_SEQUENCES = 1024,
     CT_MAX_TOP_LOGPROBS = 20,
     CT_MAX_IMAGES = 32,
+    CT_MAX_QUERY_BYTES = 65536,
 };
 
 /* The first two make text; of the others, each sequence makes one row of numbers. */
@@ -58,7 +59,8 @@ struct ct_record {
     struct ct_logprob chosen; /* token -1: text only */
 };
 
-/* What is read: a text, a pair of texts, another list of tokens, or an image, whose tokens are all 0. */
+/* What is read: a text, a pair of texts, another list of tokens, or an image, whose tokens are all
+ * 0. */
 struct ct_prompt {
     const int32_t *tokens; /* [n_tok] */
     const int32_t *types;  /* [n_tok], of a pair; or NULL */
@@ -160,8 +162,8 @@ static inline bool ct_request_is_text(const struct ct_request *request)
 /* Whether such requests are what the model is for. */
 bool ct_model_answers(const struct ct_model *model, enum ct_request_kind kind);
 
-/* Whether a rerank compares the vectors of the query and the documents; if not, the model reads them
- * in pairs and gives each a number. */
+/* Whether a rerank compares the vectors of the query and the documents; if not, the model reads
+ * them in pairs and gives each a number. */
 static inline bool ct_request_is_by_vectors(const struct ct_request *request)
 {
     return request->model->info->task == CT_TASK_EMBED;

@@ -1,10 +1,10 @@
 /* A pool of threads that run one function together, with a barrier that costs well under a
  * microsecond.
  *
- * The caller is worker 0. Between runs the workers spin for a short while and then park, so that an
- * idle process uses no CPU. One owner thread at a time calls ct_pool_run: several that share a pool
- * take turns, as two pools on the same processors would spin in each other's way. ct_pool_barrier is
- * for inside a run. */
+ * The caller is worker 0. Between runs the workers spin for a short while and then park, so that
+ * an idle process uses no CPU. One owner thread at a time calls ct_pool_run: several that share a
+ * pool take turns, as two pools on the same processors would spin in each other's way.
+ * ct_pool_barrier is for inside a run. */
 #ifndef CT_BASE_POOL_H
 #define CT_BASE_POOL_H
 
@@ -44,9 +44,9 @@ struct ct_read_ahead {
 void ct_pool_barrier(struct ct_pool *pool, struct ct_read_ahead *ahead);
 
 /* Shares n items out among the workers of a run as they go, for work whose workers are not equally
- * fast: each takes its own share in ever smaller parts, of `least` items at least, and then parts of
- * what others have left. Every worker deals the same, then passes a barrier, then takes until it
- * gets nothing, and passes another barrier before the next deal but one. n <= INT32_MAX. */
+ * fast: each takes its own share in ever smaller parts, of `least` items at least, and then parts
+ * of what others have left. Every worker deals the same, then passes a barrier, then takes until
+ * it gets nothing, and passes another barrier before the next deal but one. n <= INT32_MAX. */
 void ct_pool_deal(struct ct_pool *pool, int worker, int64_t n, int64_t least);
 bool ct_pool_take(struct ct_pool *pool, int worker, int64_t *begin, int64_t *end);
 

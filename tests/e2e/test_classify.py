@@ -198,6 +198,7 @@ class Rerank(Rows):
             ("query", {"documents": ["a"]}),
             ("query", {"query": "", "documents": ["a"]}),
             ("query", {"query": 1, "documents": ["a"]}),
+            ("query", {"query": " " * 65537, "documents": ["a"], "truncate": True}),
             ("documents", {"query": "a"}),
             ("documents", {"query": "a", "documents": []}),
             ("documents", {"query": "a", "documents": "a"}),

@@ -1,5 +1,5 @@
-/* Any bytes as a query, and as a multipart body whose boundary is X: refused with words, or fields and
- * files that lie within the body. */
+/* Any bytes as a query, and as a multipart body whose boundary is X: refused with words, or fields
+ * and files that lie within the body. */
 #include "server/form.h"
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* Any bytes as the body of each kind of request, to models of each task: refused with words, or ready to
- * run. */
+/* Any bytes as the body of each kind of request, to models of each task: refused with words, or
+ * ready to run. */
 #include "server/openai_request.h"
 #include "tests/support/fake_engine.h"
 #include "tests/support/json_body.h"
