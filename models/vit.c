@@ -349,8 +349,8 @@ static const struct ct_part_map vit_parts[] = {
     {NULL, NULL, CT_PART_ALL, 0},
 };
 
-/* DINOv2's names in torch.hub and timm, and in transformers 5; and its places, which an export for one
- * size of images folds in two. */
+/* DINOv2's names in torch.hub and timm, and in transformers 5; and its places, which an export for
+ * one size of images folds in two. */
 static const struct ct_part_map dinov2_parts[] = {
     {"embeddings.cls_token", "cls_token", CT_PART_ALL, 0},
     {"embeddings.position_embeddings", "pos_embed", CT_PART_ALL, 0},

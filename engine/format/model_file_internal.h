@@ -1,5 +1,5 @@
-/* What the forms of a model on disk share: model_gguf.c, model_dir.c and, for it, model_onnx.c fill,
- * model_file.c serves. */
+/* What the forms of a model on disk share: model_gguf.c, model_dir.c and, for it, model_onnx.c
+ * fill, model_file.c serves. */
 #ifndef CT_FORMAT_MODEL_FILE_INTERNAL_H
 #define CT_FORMAT_MODEL_FILE_INTERNAL_H
 

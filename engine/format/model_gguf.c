@@ -43,8 +43,8 @@ static enum ct_status add_tensor(struct ct_model_file *file, const struct ct_nam
     return CT_OK;
 }
 
-enum ct_status ct_model_gguf_read(struct ct_model_file *file, const struct ct_foreign_names *families,
-                                  struct ct_error *err)
+enum ct_status ct_model_gguf_read(struct ct_model_file *file,
+                                  const struct ct_foreign_names *families, struct ct_error *err)
 {
     struct ct_gguf_text architecture = {"", 0};
     enum ct_status status = ct_gguf_open(file->path, &file->gguf, err);

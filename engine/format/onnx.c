@@ -92,7 +92,7 @@ static enum ct_status split(const struct ct_wire_field *message, struct values *
     struct ct_wire wire = {message->data, message->data + message->n_bytes, false};
     struct ct_wire_field field;
     size_t n = 0;
-    *values = (struct values){0};
+    *values = (struct values){.raw.data = message->data}; /* of a tensor without values */
     while (ct_wire_next(&wire, &field)) {
         bool is_other = false;
         for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
