@@ -22,7 +22,6 @@
 
 /* Where the families' names differ. */
 struct names {
-    const char *head;                  /* in front of all names of a model that has a head */
     const char *norms[2];              /* before attention, before the MLP */
     const char *up, *down;             /* of the MLP */
     const char *scales[2];             /* LayerScale; NULL: none */
@@ -271,7 +270,10 @@ static enum ct_status build(const struct ct_hparams *p, const struct names *name
                                      .n_prefix = vision->n_prefix,
                                      .stored_lines = vision->stored_height / vision->patch_size,
                                      .stored_columns = vision->stored_width / vision->patch_size};
-    const struct vit v = {p, g, names, p->task == CT_TASK_CLASSIFY ? names->head : ""};
+    char front[sizeof p->family + 1] = "";
+    if (p->is_prefixed)
+        snprintf(front, sizeof front, "%s.", p->family);
+    const struct vit v = {p, g, names, front};
     const struct stream s = {ct_graph_value(g, p->d_model, CT_ROWS_TOKENS), CT_ROWS_TOKENS};
     embed(&v, &s);
     for (int i = 0; i < p->n_layers; i++) {
@@ -286,21 +288,11 @@ static enum ct_status build(const struct ct_hparams *p, const struct names *name
     return ct_graph_check(g, err);
 }
 
+/* Of DeiT too. */
 static enum ct_status build_vit(const struct ct_hparams *p, struct ct_graph *g,
                                 struct ct_error *err)
 {
-    static const struct names names = {.head = "vit.",
-                                       .norms = {"layernorm_before", "layernorm_after"},
-                                       .up = "intermediate.dense",
-                                       .down = "output.dense"};
-    return build(p, &names, g, err);
-}
-
-static enum ct_status build_deit(const struct ct_hparams *p, struct ct_graph *g,
-                                 struct ct_error *err)
-{
-    static const struct names names = {.head = "deit.",
-                                       .norms = {"layernorm_before", "layernorm_after"},
+    static const struct names names = {.norms = {"layernorm_before", "layernorm_after"},
                                        .up = "intermediate.dense",
                                        .down = "output.dense"};
     return build(p, &names, g, err);
@@ -380,6 +372,6 @@ static const struct ct_part_map dinov2_parts[] = {
 };
 
 const struct ct_family ct_family_vit = {.name = "vit", .parts = vit_parts, .build = build_vit};
-const struct ct_family ct_family_deit = {.name = "deit", .parts = vit_parts, .build = build_deit};
+const struct ct_family ct_family_deit = {.name = "deit", .parts = vit_parts, .build = build_vit};
 const struct ct_family ct_family_dinov2 = {
     .name = "dinov2", .parts = dinov2_parts, .build = build_dinov2};
