@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """A sentence encoder beside ONNX Runtime, float32 and int8 (its dynamic quantisation): sequences of token ids
-to pooled vectors, rounds in alternation. Ratios are taken within a round; medians over the rounds.
+to pooled vectors, rounds in alternation. Ratios are taken within a round; medians over the rounds. With --sts, a
+CSV file of sentence,sentence,score, also Spearman's correlation of the cosines with the scores.
 
 usage: bench/encoders.py --model DIR --peer DIR [--shapes 32x1,32x32,128x8,512x1] [--rounds 5]
-                         [--threads 2] [--out bench/results]
+                         [--threads 2] [--sts FILE] [--out bench/results]
 --model: what `centroid compress` made of --peer, a directory of a bert model as sentence-transformers has it.
 Needs torch, transformers, onnx, onnxscript and onnxruntime. Writes encoders.md.
 """
 
 import argparse
 import collections
+import csv
 import json
 import pathlib
 import statistics
@@ -78,6 +80,34 @@ def peer(session, length, batch):
     return repeat(session, {"ids": ids}, batch)
 
 
+def ranks(values):
+    """Equal ones share the mean of their places."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def spearman(session, tokenizer, pairs):
+    def vector(text):
+        ids = np.array([tokenizer(text, truncation=True)["input_ids"]])
+        return session.run(None, {"ids": ids})[0][0]
+
+    cosines = [float(vector(a) @ vector(b)) for a, b, _ in pairs]
+    return np.corrcoef(ranks(cosines), ranks([float(score) for *_, score in pairs]))[0, 1]
+
+
+def score(options, sessions):
+    """[name, correlation]"""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(options.peer)
+    with open(options.sts, newline="", encoding="utf-8") as file:
+        pairs = list(csv.reader(file))
+    command = [options.centroid, "eval", "sts", options.model, "--text", options.sts, "--json"]
+    rows = [["Centroid", f"{json.loads(report.run(*command))['spearman']:.4f}"]]
+    for name, session in sessions.items():
+        rows.append([f"ONNX Runtime, {name}", f"{spearman(session, tokenizer, pairs):.4f}"])
+        report.say(f"{name}: {rows[-1][1]}")
+    return rows
+
+
 def centroid(options, length, batch):
     command = [options.centroid, "bench", options.model, "--json", "--threads", options.threads]
     command += ["--prompt-tokens", length, "--batch", batch, "--repeat", 2]
@@ -95,6 +125,7 @@ def main():
     parser.add_argument("--shapes", default="32x1,32x32,128x8,512x1")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sts")
     parser.add_argument("--out", default=report.ROOT / "bench/results")
     options = parser.parse_args()
     rates = collections.defaultdict(list)
@@ -108,6 +139,7 @@ def main():
                 for name, session in sessions.items():
                     rates[shape, name].append(peer(session, *shape))
             report.say(f"{len(rates[shapes[0], 'Centroid'])} of {options.rounds} rounds")
+        scores = score(options, sessions) if options.sts else []
     rows = []
     for shape in shapes:
         own = rates[shape, "Centroid"]
@@ -121,10 +153,10 @@ def main():
     for name in files:
         columns += [f"ONNX Runtime {onnxruntime.__version__}, {name}", "Centroid is faster by"]
     text = report.header("Sentence encoders") + f"- {options.threads} threads\n\n"
-    out = pathlib.Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "encoders.md").write_text(text + report.table(columns, rows))
-    print(report.table(columns, rows))
+    text += report.table(columns, rows)
+    if scores:
+        text += "\n" + report.table(["", "Spearman's correlation"], scores)
+    report.write(options.out, "encoders.md", text)
 
 
 if __name__ == "__main__":

@@ -167,11 +167,11 @@ def main():
         for batch in batches:
             own = rates[name, batch, "Centroid"]
             share = statistics.median(shares[name, batch])
-            cells = [f"{name} x {batch}", report.spread(own), f"{100 * share:.0f} %"]
+            cells = [f"{name} x {batch}", report.spread(own, 1), f"{100 * share:.0f} %"]
             for kind in ("float32", "int8"):
                 other = rates[name, batch, kind]
                 ratio = statistics.median(a / b for a, b in zip(own, other))
-                cells += [report.spread(other), f"{ratio:.2f}"]
+                cells += [report.spread(other, 1), f"{ratio:.2f}"]
             rows.append(cells)
     columns = ["model x images", "Centroid, images/s", "of the dot-product limit"]
     for kind in ("float32", "int8"):
