@@ -12,8 +12,7 @@
  * What comes from the first token alone needs the rest of the last layer, behind its attention, for
  * that row only. */
 #include "engine/backend/backend.h"
-#include "engine/graph/family.h"
-#include "engine/graph/graph.h"
+#include "models/encoder.h"
 #include "models/families.h"
 
 #include <stdio.h>
@@ -33,167 +32,132 @@ struct names {
 };
 
 struct bert {
-    const struct ct_hparams *p;
-    struct ct_graph *g;
+    struct ct_encoder e;
     const struct names *names;
-    const char *prefix;
     int bias; /* slot of attention's table of distances, [32, H], which all layers share; -1: none */
 };
-
-/* The rows that go on together: of all tokens, or of sequences' first ones. */
-struct stream {
-    int h; /* value that runs through all layers, [rows, E] */
-    enum ct_rows rows;
-};
-
-/* h = norm(h), the weights NAME.weight and NAME.bias. */
-static void norm(const struct bert *b, int h, const char *prefix, const char *name)
-{
-    const int64_t E = b->p->d_model;
-    const int weight = ct_graph_slot(b->g, 0, E, "%s%s%s.weight", b->prefix, prefix, name);
-    const int bias = ct_graph_slot(b->g, 0, E, "%s%s%s.bias", b->prefix, prefix, name);
-    ct_graph_node(
-        b->g,
-        (struct ct_node){
-            .op = CT_OP_LAYERNORM, .in = h, .out = h, .weights = {weight, bias}, .n_weights = 2});
-}
-
-/* out (+)= in [W1 | ...]^T + [b1 | ...] of n names, each [width, k]. */
-static void linear(const struct bert *b, int in, int out, int64_t width, int64_t k,
-                   const char *prefix, const char *const *names, int n, bool is_added)
-{
-    struct ct_node node = {.op = CT_OP_LINEAR,
-                           .in = in,
-                           .out = out,
-                           .n_weights = n,
-                           .has_bias = true,
-                           .is_added = is_added};
-    for (int i = 0; i < n; i++) {
-        node.weights[i] =
-            ct_graph_slot(b->g, width, k, "%s%s%s.weight", b->prefix, prefix, names[i]);
-        node.biases[i] = ct_graph_slot(b->g, 0, width, "%s%s%s.bias", b->prefix, prefix, names[i]);
-    }
-    ct_graph_node(b->g, node);
-}
-
-static int activate(const struct bert *b, int in, int64_t width, enum ct_rows rows,
-                    enum ct_activation activation)
-{
-    const int out = ct_graph_value(b->g, width, rows);
-    ct_graph_node(b->g, (struct ct_node){
-                            .op = CT_OP_ACTIVATE, .in = in, .out = out, .activation = activation});
-    return out;
-}
 
 /* ---- the model ---- */
 
 static void embed(const struct bert *b, int h)
 {
     static const char prefix[] = "embeddings.";
-    const int64_t E = b->p->d_model, n_places = b->p->context_tok + b->p->first_place;
+    const struct ct_hparams *p = b->e.p;
+    const char *front = b->e.prefix;
+    const int64_t E = p->d_model, n_places = p->context_tok + p->first_place;
     const int word =
-        ct_graph_slot(b->g, b->p->n_vocab, E, "%s%sword_embeddings.weight", b->prefix, prefix);
+        ct_graph_slot(b->e.g, p->n_vocab, E, "%s%sword_embeddings.weight", front, prefix);
     struct ct_node place = {
-        .op = CT_OP_PLACE, .in = h, .out = h, .n_weights = 1, .row = b->p->first_place};
+        .op = CT_OP_PLACE, .in = h, .out = h, .n_weights = 1, .row = p->first_place};
     place.weights[0] =
-        ct_graph_slot(b->g, n_places, E, "%s%sposition_embeddings.weight", b->prefix, prefix);
-    if (b->p->n_types > 0)
-        place.weights[place.n_weights++] = ct_graph_slot(
-            b->g, b->p->n_types, E, "%s%stoken_type_embeddings.weight", b->prefix, prefix);
+        ct_graph_slot(b->e.g, n_places, E, "%s%sposition_embeddings.weight", front, prefix);
+    if (p->n_types > 0)
+        place.weights[place.n_weights++] =
+            ct_graph_slot(b->e.g, p->n_types, E, "%s%stoken_type_embeddings.weight", front, prefix);
     ct_graph_node(
-        b->g,
+        b->e.g,
         (struct ct_node){.op = CT_OP_EMBED, .in = -1, .out = h, .weights = {word}, .n_weights = 1});
-    ct_graph_node(b->g, place);
-    norm(b, h, prefix, "LayerNorm");
+    ct_graph_node(b->e.g, place);
+    ct_encoder_norm(&b->e, h, h, prefix, "LayerNorm");
 }
 
 /* What the heads find, [T, H D]. */
 static int attend(const struct bert *b, int h, const char *prefix)
 {
-    const int64_t E = b->p->d_model;
-    const int qkv = ct_graph_value(b->g, 3 * E, CT_ROWS_TOKENS);
-    const int attended = ct_graph_value(b->g, E, CT_ROWS_TOKENS);
-    linear(b, h, qkv, E, E, prefix, b->names->qkv, 3, false);
+    const int64_t E = b->e.p->d_model;
+    const int qkv = ct_graph_value(b->e.g, 3 * E, CT_ROWS_TOKENS);
+    const int attended = ct_graph_value(b->e.g, E, CT_ROWS_TOKENS);
+    const struct ct_encoder_linear linear = {
+        .in = h, .out = qkv, .width = E, .k = E, .prefix = prefix, .names = b->names->qkv, .n = 3};
+    ct_encoder_linear(&b->e, &linear);
     struct ct_node node = {.op = CT_OP_ATTEND, .in = qkv, .out = attended};
     if (b->bias >= 0)
         node.weights[node.n_weights++] = b->bias;
-    ct_graph_node(b->g, node);
+    ct_graph_node(b->e.g, node);
     return attended;
 }
 
-/* A layer behind its attention. */
-static void finish_layer(const struct bert *b, struct stream s, int attended, const char *prefix)
+/* h = norm(h + in W^T + b), one of the two halves of a layer. */
+static void join(const struct bert *b, int h, int in, int64_t k, const char *prefix,
+                 const char *name, int half)
 {
-    const int64_t E = b->p->d_model, F = b->p->d_ff;
-    linear(b, attended, s.h, E, E, prefix, &b->names->attended, 1, true);
-    norm(b, s.h, prefix, b->names->norms[0]);
-    const int up = ct_graph_value(b->g, F, s.rows);
-    linear(b, s.h, up, F, E, prefix, &b->names->up, 1, false);
-    const int activated = activate(b, up, F, s.rows, b->p->activation);
-    linear(b, activated, s.h, E, F, prefix, &b->names->down, 1, true);
-    norm(b, s.h, prefix, b->names->norms[1]);
+    const struct ct_encoder_linear linear = {.in = in,
+                                             .out = h,
+                                             .width = b->e.p->d_model,
+                                             .k = k,
+                                             .prefix = prefix,
+                                             .names = &name,
+                                             .n = 1,
+                                             .is_added = true};
+    ct_encoder_linear(&b->e, &linear);
+    ct_encoder_norm(&b->e, h, h, prefix, b->names->norms[half]);
+}
+
+/* A layer behind its attention. */
+static void finish_layer(const struct bert *b, struct ct_stream s, int attended, const char *prefix)
+{
+    const int64_t E = b->e.p->d_model, F = b->e.p->d_ff;
+    join(b, s.h, attended, E, prefix, b->names->attended, 0);
+    const int up = ct_graph_value(b->e.g, F, s.rows);
+    const struct ct_encoder_linear linear = {
+        .in = s.h, .out = up, .width = F, .k = E, .prefix = prefix, .names = &b->names->up, .n = 1};
+    ct_encoder_linear(&b->e, &linear);
+    const int activated = ct_encoder_activate(&b->e, up, F, s.rows, b->e.p->activation);
+    join(b, s.h, activated, F, prefix, b->names->down, 1);
 }
 
 /* ---- the answer ---- */
 
-/* A value of each sequence's own: of its first token, or the mean. */
-static int pool(const struct bert *b, int in, enum ct_op op)
-{
-    const int out = ct_graph_value(b->g, b->p->d_model, CT_ROWS_LOGITS);
-    ct_graph_node(b->g, (struct ct_node){.op = op, .in = in, .out = out});
-    return out;
-}
-
 static void classify(const struct bert *b, int h)
 {
-    const int64_t E = b->p->d_model;
-    struct bert head = *b;
+    const int64_t E = b->e.p->d_model;
+    struct ct_encoder head = b->e;
     head.prefix = "";
-    const int dense = ct_graph_value(b->g, E, CT_ROWS_LOGITS);
-    linear(b->names->is_dense_prefixed ? b : &head, h, dense, E, E, "", &b->names->dense, 1, false);
-    const int between = activate(b, dense, E, CT_ROWS_LOGITS, b->names->between);
-    const int labels = ct_graph_value(b->g, b->p->n_labels, CT_ROWS_LOGITS);
-    linear(&head, between, labels, b->p->n_labels, E, "", &b->names->labels, 1, false);
+    struct ct_encoder_linear linear = {.in = h,
+                                       .out = ct_graph_value(b->e.g, E, CT_ROWS_LOGITS),
+                                       .width = E,
+                                       .k = E,
+                                       .prefix = "",
+                                       .names = &b->names->dense,
+                                       .n = 1};
+    ct_encoder_linear(b->names->is_dense_prefixed ? &b->e : &head, &linear);
+    linear.in = ct_encoder_activate(&head, linear.out, E, CT_ROWS_LOGITS, b->names->between);
+    linear.out = ct_graph_value(b->e.g, b->e.p->n_labels, CT_ROWS_LOGITS);
+    linear.width = b->e.p->n_labels;
+    linear.names = &b->names->labels;
+    ct_encoder_linear(&head, &linear);
 }
 
 /* The end of the last layer, and what is made of it. */
-static void answer(const struct bert *b, struct stream s, int attended, const char *prefix)
+static void answer(const struct bert *b, struct ct_stream s, int attended, const char *prefix)
 {
-    const bool is_classifier = b->p->task == CT_TASK_CLASSIFY;
-    const bool is_mean = !is_classifier && b->p->pooling.mode == CT_POOLING_MEAN;
+    const bool is_classifier = b->e.p->task == CT_TASK_CLASSIFY;
+    const bool is_mean = !is_classifier && b->e.p->pooling.mode == CT_POOLING_MEAN;
     if (!is_mean) {
-        s = (struct stream){pool(b, s.h, CT_OP_SELECT), CT_ROWS_LOGITS};
-        attended = pool(b, attended, CT_OP_SELECT);
+        s = (struct ct_stream){ct_encoder_pool(&b->e, CT_OP_SELECT, s.h, 0), CT_ROWS_LOGITS};
+        attended = ct_encoder_pool(&b->e, CT_OP_SELECT, attended, 0);
     }
     finish_layer(b, s, attended, prefix);
-    if (is_classifier) {
+    if (is_classifier)
         classify(b, s.h);
-        return;
-    }
-    const int out = is_mean ? pool(b, s.h, CT_OP_MEAN) : s.h;
-    if (b->p->pooling.is_unit)
-        ct_graph_node(b->g, (struct ct_node){.op = CT_OP_UNIT, .in = out, .out = out});
+    else
+        ct_encoder_end_vectors(&b->e, is_mean ? ct_encoder_pool(&b->e, CT_OP_MEAN, s.h, 0) : s.h);
 }
 
 static enum ct_status build(const struct ct_hparams *p, const struct names *names,
                             struct ct_graph *g, struct ct_error *err)
 {
-    if (p->n_heads * p->head_dim != p->d_model || p->n_kv_heads != p->n_heads)
-        return ct_error_set(err, CT_UNSUPPORTED,
-                            "hidden_size %d is not num_attention_heads %d x %d", p->d_model,
-                            p->n_heads, p->head_dim);
+    struct bert b = {{p, g, p->is_prefixed ? names->prefix : ""}, names, -1};
+    enum ct_status status = ct_encoder_begin(&b.e, err);
+    if (status != CT_OK)
+        return status;
     if (p->context_tok > CT_ENCODER_TOK)
         return ct_error_set(err, CT_UNSUPPORTED,
                             "max_position_embeddings is %d, expected at most %d", p->context_tok,
                             CT_ENCODER_TOK);
-    g->n_kv_layers = 1;
-    g->is_encoder = true;
-    g->norm_eps = p->norm_eps;
-    g->heads = (struct ct_heads){p->n_heads, p->n_kv_heads, p->head_dim, 0};
-    struct bert b = {p, g, names, p->is_prefixed ? names->prefix : "", -1};
     if (names->bias != NULL)
-        b.bias = ct_graph_slot(g, CT_BIAS_BUCKETS, p->n_heads, "%s%s", b.prefix, names->bias);
-    const struct stream s = {ct_graph_value(g, p->d_model, CT_ROWS_TOKENS), CT_ROWS_TOKENS};
+        b.bias = ct_graph_slot(g, CT_BIAS_BUCKETS, p->n_heads, "%s%s", b.e.prefix, names->bias);
+    const struct ct_stream s = {ct_graph_value(g, p->d_model, CT_ROWS_TOKENS), CT_ROWS_TOKENS};
     embed(&b, s.h);
     for (int i = 0; i < p->n_layers; i++) {
         char prefix[48];

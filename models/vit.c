@@ -14,8 +14,7 @@
  * values are wanted for all tokens: what follows is done for those rows alone that the answer comes
  * from. */
 #include "engine/backend/backend.h"
-#include "engine/graph/family.h"
-#include "engine/graph/graph.h"
+#include "models/encoder.h"
 #include "models/families.h"
 
 #include <stdio.h>
@@ -29,221 +28,213 @@ struct names {
 };
 
 struct vit {
-    const struct ct_hparams *p;
-    struct ct_graph *g;
+    struct ct_encoder e;
     const struct names *names;
-    const char *prefix; /* of all names but the heads' */
 };
 
-/* The rows that go on together: of all tokens, or those that an answer comes from. */
-struct stream {
-    int h; /* value that runs through all layers, [rows, E] */
-    enum ct_rows rows;
-};
-
-static int value(const struct vit *v, const struct stream *s, int64_t width)
+static int value(const struct vit *v, const struct ct_stream *s, int64_t width)
 {
-    return ct_graph_value(v->g, width, s->rows);
+    return ct_graph_value(v->e.g, width, s->rows);
 }
 
-static int slot(const struct vit *v, int64_t n, int64_t k, const char *prefix, const char *name)
+/* A vector of the width of the model, without .weight or .bias in its name. */
+static int vector(const struct vit *v, const char *prefix, const char *name)
 {
-    return ct_graph_slot(v->g, n, k, "%s%s%s", v->prefix, prefix, name);
-}
-
-static void norm(const struct vit *v, int in, int out, const char *prefix, const char *name)
-{
-    char both[64];
-    snprintf(both, sizeof both, "%s%s", prefix, name);
-    const int weight = slot(v, 0, v->p->d_model, both, ".weight");
-    const int bias = slot(v, 0, v->p->d_model, both, ".bias");
-    ct_graph_node(v->g, (struct ct_node){.op = CT_OP_LAYERNORM,
-                                         .in = in,
-                                         .out = out,
-                                         .weights = {weight, bias},
-                                         .n_weights = 2});
-}
-
-/* out (+)= in [W1 | ...]^T + [b1 | ...] of n names, each [width, k]. */
-static void linear(const struct vit *v, int in, int out, int64_t width, int64_t k,
-                   const char *prefix, const char *const *names, int n, bool has_bias,
-                   bool is_added)
-{
-    struct ct_node node = {.op = CT_OP_LINEAR,
-                           .in = in,
-                           .out = out,
-                           .n_weights = n,
-                           .has_bias = has_bias,
-                           .is_added = is_added};
-    for (int i = 0; i < n; i++) {
-        char both[80];
-        snprintf(both, sizeof both, "%s%s", prefix, names[i]);
-        node.weights[i] = slot(v, width, k, both, ".weight");
-        if (has_bias)
-            node.biases[i] = slot(v, 0, width, both, ".bias");
-    }
-    ct_graph_node(v->g, node);
+    return ct_graph_slot(v->e.g, 0, v->e.p->d_model, "%s%s%s", v->e.prefix, prefix, name);
 }
 
 /* ---- the image ---- */
 
-static void embed(const struct vit *v, const struct stream *s)
+static void embed(const struct vit *v, const struct ct_stream *s)
 {
     static const char *const tokens[] = {"cls_token", "distillation_token"};
     static const char *const projection[] = {"patch_embeddings.projection"};
     static const char prefix[] = "embeddings.";
-    const struct ct_patches *p = &v->g->patches;
-    const int64_t E = v->p->d_model, width = (int64_t)p->n_channels * p->size * p->size;
+    struct ct_graph *g = v->e.g;
+    const struct ct_patches *p = &g->patches;
+    const int64_t E = v->e.p->d_model, width = (int64_t)p->n_channels * p->size * p->size;
     const int patches = value(v, s, width);
-    ct_graph_node(v->g, (struct ct_node){.op = CT_OP_PATCH, .in = -1, .out = patches});
-    linear(v, patches, s->h, E, width, prefix, projection, 1, true, false);
+    ct_graph_node(g, (struct ct_node){.op = CT_OP_PATCH, .in = -1, .out = patches});
+    const struct ct_encoder_linear linear = {.in = patches,
+                                             .out = s->h,
+                                             .width = E,
+                                             .k = width,
+                                             .prefix = prefix,
+                                             .names = projection,
+                                             .n = 1};
+    ct_encoder_linear(&v->e, &linear);
     struct ct_node first = {.op = CT_OP_PREFIX, .in = s->h, .out = s->h, .n_weights = p->n_prefix};
     for (int i = 0; i < p->n_prefix; i++)
-        first.weights[i] = slot(v, 0, E, prefix, tokens[i]);
-    ct_graph_node(v->g, first);
-    const int place = slot(v, v->p->context_tok, E, prefix, "position_embeddings");
-    v->g->slots[place].is_grid = true;
+        first.weights[i] = vector(v, prefix, tokens[i]);
+    ct_graph_node(g, first);
+    const int place =
+        ct_graph_slot(g, v->e.p->context_tok, E, "%s%sposition_embeddings", v->e.prefix, prefix);
+    g->slots[place].is_grid = true;
     ct_graph_node(
-        v->g, (struct ct_node){
-                  .op = CT_OP_PLACE, .in = s->h, .out = s->h, .weights = {place}, .n_weights = 1});
+        g, (struct ct_node){
+               .op = CT_OP_PLACE, .in = s->h, .out = s->h, .weights = {place}, .n_weights = 1});
 }
 
 /* ---- a layer ---- */
 
 /* What a half of the layer reads: the stream, or its norm. */
-static int normed(const struct vit *v, const struct stream *s, const char *prefix, int half)
+static int normed(const struct vit *v, const struct ct_stream *s, const char *prefix, int half)
 {
-    if (v->p->vision.is_post_norm)
+    if (v->e.p->vision.is_post_norm)
         return s->h;
-    const int out = value(v, s, v->p->d_model);
-    norm(v, s->h, out, prefix, v->names->norms[half]);
+    const int out = value(v, s, v->e.p->d_model);
+    ct_encoder_norm(&v->e, s->h, out, prefix, v->names->norms[half]);
     return out;
 }
 
 /* The stream takes on what a half of the layer gives, in W^T + b. */
-static void join(const struct vit *v, const struct stream *s, int in, int64_t k, const char *prefix,
-                 const char *name, int half)
+static void join(const struct vit *v, const struct ct_stream *s, int in, int64_t k,
+                 const char *prefix, const char *name, int half)
 {
-    const int64_t E = v->p->d_model;
+    const int64_t E = v->e.p->d_model;
     const bool has_scale = v->names->scales[half] != NULL;
-    const int out = has_scale ? value(v, s, E) : s->h;
-    linear(v, in, out, E, k, prefix, &name, 1, true, !has_scale);
+    const struct ct_encoder_linear linear = {.in = in,
+                                             .out = has_scale ? value(v, s, E) : s->h,
+                                             .width = E,
+                                             .k = k,
+                                             .prefix = prefix,
+                                             .names = &name,
+                                             .n = 1,
+                                             .is_added = !has_scale};
+    ct_encoder_linear(&v->e, &linear);
     if (has_scale) {
-        const int scale = slot(v, 0, E, prefix, v->names->scales[half]);
-        ct_graph_node(
-            v->g,
-            (struct ct_node){
-                .op = CT_OP_ADDSCALED, .in = out, .out = s->h, .weights = {scale}, .n_weights = 1});
+        const int scale = vector(v, prefix, v->names->scales[half]);
+        ct_graph_node(v->e.g, (struct ct_node){.op = CT_OP_ADDSCALED,
+                                               .in = linear.out,
+                                               .out = s->h,
+                                               .weights = {scale},
+                                               .n_weights = 1});
     }
-    if (v->p->vision.is_post_norm)
-        norm(v, s->h, s->h, prefix, v->names->norms[half]);
+    if (v->e.p->vision.is_post_norm)
+        ct_encoder_norm(&v->e, s->h, s->h, prefix, v->names->norms[half]);
 }
 
 /* [T, E] -> what the heads found, [T, H D] */
-static int attend(const struct vit *v, const struct stream *s, const char *prefix)
+static int attend(const struct vit *v, const struct ct_stream *s, const char *prefix)
 {
     static const char *const names[] = {"attention.attention.query", "attention.attention.key",
                                         "attention.attention.value"};
-    const int64_t E = v->p->d_model;
+    const int64_t E = v->e.p->d_model;
     const int in = normed(v, s, prefix, 0);
     const int qkv = value(v, s, 3 * E), attended = value(v, s, E);
-    linear(v, in, qkv, E, E, prefix, names, 3, v->p->vision.has_qkv_bias, false);
-    ct_graph_node(v->g, (struct ct_node){.op = CT_OP_ATTEND, .in = qkv, .out = attended});
+    const struct ct_encoder_linear linear = {.in = in,
+                                             .out = qkv,
+                                             .width = E,
+                                             .k = E,
+                                             .prefix = prefix,
+                                             .names = names,
+                                             .n = 3,
+                                             .has_no_bias = !v->e.p->vision.has_qkv_bias};
+    ct_encoder_linear(&v->e, &linear);
+    ct_graph_node(v->e.g, (struct ct_node){.op = CT_OP_ATTEND, .in = qkv, .out = attended});
     return attended;
 }
 
-static void mlp(const struct vit *v, const struct stream *s, const char *prefix)
+static void mlp(const struct vit *v, const struct ct_stream *s, const char *prefix)
 {
-    const int64_t E = v->p->d_model, F = v->p->d_ff;
-    const bool is_gated = v->p->vision.is_gated;
-    const char *const *up_name = is_gated ? &v->names->gated_up : &v->names->up;
+    const int64_t E = v->e.p->d_model, F = v->e.p->d_ff;
+    const bool is_gated = v->e.p->vision.is_gated;
     const int in = normed(v, s, prefix, 1);
-    const int up = value(v, s, is_gated ? 2 * F : F), activated = value(v, s, F);
-    linear(v, in, up, is_gated ? 2 * F : F, E, prefix, up_name, 1, true, false);
-    ct_graph_node(v->g, (struct ct_node){.op = is_gated ? CT_OP_SWIGLU : CT_OP_ACTIVATE,
-                                         .in = up,
-                                         .out = activated,
-                                         .activation = v->p->activation});
+    const int64_t width = is_gated ? 2 * F : F;
+    const struct ct_encoder_linear linear = {.in = in,
+                                             .out = value(v, s, width),
+                                             .width = width,
+                                             .k = E,
+                                             .prefix = prefix,
+                                             .names =
+                                                 is_gated ? &v->names->gated_up : &v->names->up,
+                                             .n = 1};
+    ct_encoder_linear(&v->e, &linear);
+    int activated;
+    if (is_gated) {
+        activated = value(v, s, F);
+        ct_graph_node(v->e.g,
+                      (struct ct_node){.op = CT_OP_SWIGLU, .in = linear.out, .out = activated});
+    } else {
+        activated = ct_encoder_activate(&v->e, linear.out, F, s->rows, v->e.p->activation);
+    }
     join(v, s, activated, F, prefix, is_gated ? v->names->gated_down : v->names->down, 1);
 }
 
 /* A layer behind its attention. */
-static void finish_layer(const struct vit *v, const struct stream *s, int attended,
+static void finish_layer(const struct vit *v, const struct ct_stream *s, int attended,
                          const char *prefix)
 {
-    join(v, s, attended, v->p->d_model, prefix, "attention.output.dense", 0);
+    join(v, s, attended, v->e.p->d_model, prefix, "attention.output.dense", 0);
     mlp(v, s, prefix);
 }
 
 /* ---- the answer ---- */
 
-static int pick(const struct vit *v, int in, int row)
+/* The end of the last layer, with the norm behind it. */
+static void finish(const struct vit *v, const struct ct_stream *s, int attended, const char *prefix)
 {
-    const int out = ct_graph_value(v->g, v->p->d_model, CT_ROWS_LOGITS);
-    ct_graph_node(v->g, (struct ct_node){.op = CT_OP_SELECT, .in = in, .out = out, .row = row});
-    return out;
+    finish_layer(v, s, attended, prefix);
+    if (v->e.p->vision.has_final_norm)
+        ct_encoder_norm(&v->e, s->h, s->h, "", "layernorm");
 }
 
-/* The end of the last layer for token `row` of each image, [images, E]. */
-static int finish_row(const struct vit *v, const struct stream *all, int attended, int row,
+/* The same for token `row` of each image alone, [images, E]. */
+static int finish_row(const struct vit *v, const struct ct_stream *all, int attended, int row,
                       const char *prefix)
 {
-    const struct stream s = {pick(v, all->h, row), CT_ROWS_LOGITS};
-    finish_layer(v, &s, pick(v, attended, row), prefix);
-    if (v->p->vision.has_final_norm)
-        norm(v, s.h, s.h, "", "layernorm");
+    const struct ct_stream s = {ct_encoder_pool(&v->e, CT_OP_SELECT, all->h, row), CT_ROWS_LOGITS};
+    finish(v, &s, ct_encoder_pool(&v->e, CT_OP_SELECT, attended, row), prefix);
     return s.h;
 }
 
 /* [images, E] -> labels, added to what is there already. */
 static void classify(const struct vit *v, int in, const char *name, int labels, bool is_added)
 {
-    struct vit head = *v;
-    int64_t width = v->p->d_model;
-    head.prefix = "";
-    if (v->p->vision.n_head_hidden > 0) {
-        static const char *const hidden_name[] = {"pre_classifier"};
-        const int64_t n = v->p->vision.n_head_hidden;
-        const int hidden = ct_graph_value(v->g, n, CT_ROWS_LOGITS);
-        const int activated = ct_graph_value(v->g, n, CT_ROWS_LOGITS);
-        linear(&head, in, hidden, n, width, "", hidden_name, 1, true, false);
-        ct_graph_node(v->g, (struct ct_node){.op = CT_OP_ACTIVATE,
-                                             .in = hidden,
-                                             .out = activated,
-                                             .activation = v->p->activation});
-        in = activated;
-        width = n;
+    static const char *const hidden_name[] = {"pre_classifier"};
+    const struct ct_encoder head = {v->e.p, v->e.g, ""};
+    const int n_hidden = v->e.p->vision.n_head_hidden;
+    struct ct_encoder_linear linear = {.in = in, .k = v->e.p->d_model, .prefix = "", .n = 1};
+    if (n_hidden > 0) {
+        linear.out = ct_graph_value(v->e.g, n_hidden, CT_ROWS_LOGITS);
+        linear.width = n_hidden;
+        linear.names = hidden_name;
+        ct_encoder_linear(&head, &linear);
+        linear.in =
+            ct_encoder_activate(&head, linear.out, n_hidden, CT_ROWS_LOGITS, v->e.p->activation);
+        linear.k = n_hidden;
     }
-    linear(&head, in, labels, v->p->n_labels, width, "", &name, 1, true, is_added);
+    linear.out = labels;
+    linear.width = v->e.p->n_labels;
+    linear.names = &name;
+    linear.is_added = is_added;
+    ct_encoder_linear(&head, &linear);
 }
 
-static void answer(const struct vit *v, const struct stream *s, int attended, const char *prefix)
+static void answer_labels(const struct vit *v, const struct ct_stream *s, int attended,
+                          const char *prefix)
 {
-    if (v->p->task != CT_TASK_CLASSIFY) {
-        int out;
-        if (v->p->pooling.mode == CT_POOLING_MEAN) {
-            finish_layer(v, s, attended, prefix);
-            if (v->p->vision.has_final_norm)
-                norm(v, s->h, s->h, "", "layernorm");
-            out = ct_graph_value(v->g, v->p->d_model, CT_ROWS_LOGITS);
-            ct_graph_node(v->g, (struct ct_node){.op = CT_OP_MEAN, .in = s->h, .out = out});
-        } else {
-            out = finish_row(v, s, attended, 0, prefix);
-        }
-        if (v->p->pooling.is_unit)
-            ct_graph_node(v->g, (struct ct_node){.op = CT_OP_UNIT, .in = out, .out = out});
+    const bool has_teacher = v->e.p->vision.has_teacher;
+    const int labels = ct_graph_value(v->e.g, v->e.p->n_labels, CT_ROWS_LOGITS);
+    classify(v, finish_row(v, s, attended, 0, prefix),
+             has_teacher ? "cls_classifier" : "classifier", labels, false);
+    if (!has_teacher)
         return;
-    }
-    const int labels = ct_graph_value(v->g, v->p->n_labels, CT_ROWS_LOGITS);
-    const int first = finish_row(v, s, attended, 0, prefix);
-    if (!v->p->vision.has_teacher) {
-        classify(v, first, "classifier", labels, false);
-        return;
-    }
-    classify(v, first, "cls_classifier", labels, false);
     classify(v, finish_row(v, s, attended, 1, prefix), "distillation_classifier", labels, true);
-    ct_graph_node(v->g,
+    ct_graph_node(v->e.g,
                   (struct ct_node){.op = CT_OP_SCALE, .in = labels, .out = labels, .factor = 0.5f});
+}
+
+static void answer(const struct vit *v, const struct ct_stream *s, int attended, const char *prefix)
+{
+    if (v->e.p->task == CT_TASK_CLASSIFY) {
+        answer_labels(v, s, attended, prefix);
+    } else if (v->e.p->pooling.mode == CT_POOLING_MEAN) {
+        finish(v, s, attended, prefix);
+        ct_encoder_end_vectors(&v->e, ct_encoder_pool(&v->e, CT_OP_MEAN, s->h, 0));
+    } else {
+        ct_encoder_end_vectors(&v->e, finish_row(v, s, attended, 0, prefix));
+    }
 }
 
 /* ---- all of it ---- */
@@ -252,17 +243,16 @@ static enum ct_status build(const struct ct_hparams *p, const struct names *name
                             struct ct_graph *g, struct ct_error *err)
 {
     const struct ct_vision *vision = &p->vision;
-    if (p->n_heads * p->head_dim != p->d_model)
-        return ct_error_set(err, CT_UNSUPPORTED,
-                            "hidden_size %d is not num_attention_heads %d x %d", p->d_model,
-                            p->n_heads, p->head_dim);
+    char front[sizeof p->family + 1] = "";
+    if (p->is_prefixed)
+        snprintf(front, sizeof front, "%s.", p->family);
+    const struct vit v = {{p, g, front}, names};
+    enum ct_status status = ct_encoder_begin(&v.e, err);
+    if (status != CT_OK)
+        return status;
     if (p->context_tok > CT_ENCODER_TOK)
         return ct_error_set(err, CT_UNSUPPORTED, "an image has %d patches, expected at most %d",
                             p->context_tok, CT_ENCODER_TOK);
-    g->n_kv_layers = 1;
-    g->is_encoder = true;
-    g->norm_eps = p->norm_eps;
-    g->heads = (struct ct_heads){p->n_heads, p->n_kv_heads, p->head_dim, 0};
     g->patches = (struct ct_patches){.n_channels = vision->n_channels,
                                      .height = vision->height,
                                      .width = vision->width,
@@ -270,11 +260,7 @@ static enum ct_status build(const struct ct_hparams *p, const struct names *name
                                      .n_prefix = vision->n_prefix,
                                      .stored_lines = vision->stored_height / vision->patch_size,
                                      .stored_columns = vision->stored_width / vision->patch_size};
-    char front[sizeof p->family + 1] = "";
-    if (p->is_prefixed)
-        snprintf(front, sizeof front, "%s.", p->family);
-    const struct vit v = {p, g, names, front};
-    const struct stream s = {ct_graph_value(g, p->d_model, CT_ROWS_TOKENS), CT_ROWS_TOKENS};
+    const struct ct_stream s = {ct_graph_value(g, p->d_model, CT_ROWS_TOKENS), CT_ROWS_TOKENS};
     embed(&v, &s);
     for (int i = 0; i < p->n_layers; i++) {
         char prefix[32];
