@@ -94,8 +94,7 @@ static enum ct_status run_round(struct ct_engine *engine, struct test *test, str
 /* The same image each time, to be freed; of a model without images one value. */
 static float *make_pixels(const struct ct_engine *engine, struct ct_error *err)
 {
-    const struct ct_image_shape *image = &ct_engine_info(engine)->image;
-    const size_t n = (size_t)image->n_channels * (size_t)image->height * (size_t)image->width;
+    const size_t n = ct_image_floats(&ct_engine_info(engine)->image);
     struct ct_rng rng;
     float *pixels = malloc((n + 1) * sizeof *pixels);
     if (pixels == NULL)

@@ -86,26 +86,17 @@ static enum ct_status read_input(const struct classify *c, const struct ct_engin
                                  struct ct_slice *slice, void **owned, struct ct_error *err)
 {
     const struct ct_engine_info *info = ct_engine_info(engine);
-    const struct ct_image_shape *shape = &info->image;
-    char *bytes;
-    size_t n_bytes;
+    const bool is_vision = info->image.n_channels > 0;
     *slice = (struct ct_slice){.n_tokens = info->context_tok, .n_logits = 1};
-    if ((shape->n_channels > 0) != (c->image != NULL))
+    if (is_vision != (c->image != NULL))
         return ct_error_set(err, CT_INVALID, "%s classifies %s", info->name,
-                            shape->n_channels > 0 ? "images: give --image" : "text: give --text");
-    if (c->image != NULL) {
-        enum ct_status status = ct_cli_read_file(c->image, &bytes, &n_bytes, err);
-        if (status != CT_OK)
-            return status;
-        float *planes = malloc((size_t)shape->n_channels * (size_t)shape->height *
-                               (size_t)shape->width * sizeof *planes);
-        status = planes != NULL
-                     ? ct_engine_read_image(engine, (const uint8_t *)bytes, n_bytes, planes, err)
-                     : ct_error_set(err, CT_MEMORY, "no memory for the image");
-        free(bytes);
-        *owned = planes;
-        slice->pixels = planes;
-        return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s", c->image);
+                            is_vision ? "images: give --image" : "text: give --text");
+    if (is_vision) {
+        float *planes = malloc(ct_image_floats(&info->image) * sizeof *planes);
+        if (planes == NULL)
+            return ct_error_set(err, CT_MEMORY, "no memory for the image");
+        slice->pixels = *owned = planes;
+        return ct_cli_read_image(engine, c->image, planes, err);
     }
     return read_text(c, engine, slice, owned, err);
 }

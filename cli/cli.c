@@ -117,3 +117,16 @@ enum ct_status ct_cli_read_tokens(const struct ct_engine *engine, const char *pa
     free(text);
     return status;
 }
+
+enum ct_status ct_cli_read_image(const struct ct_engine *engine, const char *path, float *planes,
+                                 struct ct_error *err)
+{
+    char *bytes;
+    size_t n_bytes;
+    enum ct_status status = ct_cli_read_file(path, &bytes, &n_bytes, err);
+    if (status != CT_OK)
+        return status;
+    status = ct_engine_read_image(engine, (const uint8_t *)bytes, n_bytes, planes, err);
+    free(bytes);
+    return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s", path);
+}

@@ -62,4 +62,9 @@ struct ct_engine;
 CT_MUST_CHECK enum ct_status ct_cli_read_tokens(const struct ct_engine *engine, const char *path,
                                                 int32_t **ids, size_t *n_ids, struct ct_error *err);
 
+/* A file as an image of a vision model: planes of ct_image_floats, the caller's. CT_IO, and what
+ * ct_engine_read_image says; the message names the file. */
+CT_MUST_CHECK enum ct_status ct_cli_read_image(const struct ct_engine *engine, const char *path,
+                                               float *planes, struct ct_error *err);
+
 #endif

@@ -115,19 +115,6 @@ static int rank_of(const float *logits, int n, int class)
     return rank;
 }
 
-static enum ct_status read_image(const struct ct_engine *engine, const char *path, float *planes,
-                                 struct ct_error *err)
-{
-    char *bytes;
-    size_t n_bytes;
-    enum ct_status status = ct_cli_read_file(path, &bytes, &n_bytes, err);
-    if (status != CT_OK)
-        return status;
-    status = ct_engine_read_image(engine, (const uint8_t *)bytes, n_bytes, planes, err);
-    free(bytes);
-    return status == CT_OK ? CT_OK : ct_error_prefix(err, "%s", path);
-}
-
 /* One step of n images. */
 static enum ct_status score_batch(struct ct_engine *engine, const struct image *const *images,
                                   int n, struct ct_slice *slices, float *planes, size_t n_planes,
@@ -140,7 +127,7 @@ static enum ct_status score_batch(struct ct_engine *engine, const struct image *
         float *own = planes + (size_t)n_open * n_planes;
         slices[n_open] =
             (struct ct_slice){.pixels = own, .n_tokens = info->context_tok, .n_logits = 1};
-        status = read_image(engine, images[n_open]->path, own, err);
+        status = ct_cli_read_image(engine, images[n_open]->path, own, err);
         if (status == CT_OK &&
             (status = ct_session_open(engine, info->context_tok, &slices[n_open].session)) != CT_OK)
             ct_error_set(err, status, "%d images in a step: %s", n, ct_status_text(status));
@@ -164,8 +151,7 @@ static enum ct_status score_all(struct ct_engine *engine, const struct image *im
                                 struct ct_image_score *score, struct ct_error *err)
 {
     const struct ct_engine_info *info = ct_engine_info(engine);
-    const size_t n_planes =
-        (size_t)info->image.n_channels * (size_t)info->image.height * (size_t)info->image.width;
+    const size_t n_planes = ct_image_floats(&info->image);
     int batch = info->max_step_tok / info->context_tok;
     batch = batch < info->max_sessions ? batch : info->max_sessions;
     batch = batch < info->max_step_logits ? batch : info->max_step_logits;

@@ -131,6 +131,12 @@ CT_MUST_CHECK enum ct_status ct_engine_chat(const struct ct_engine *engine,
 
 /* ---- images ---- */
 
+/* The floats of one input, planes [n_channels, height, width]. */
+static inline size_t ct_image_floats(const struct ct_image_shape *shape)
+{
+    return (size_t)shape->n_channels * (size_t)shape->height * (size_t)shape->width;
+}
+
 /* Decodes a JPEG or PNG and makes it the input of a vision model, planes [n_channels, height, width]
  * of info.image, the caller's, as the model's preprocessor_config.json asks. CT_TOO_LARGE, CT_INVALID
  * and CT_UNSUPPORTED as ct_image_decode and ct_image_preprocess; CT_MEMORY. Any thread. */

@@ -22,13 +22,10 @@ static enum ct_status add_image(struct ct_openai_reader *reader, const char *fie
 {
     struct ct_request *request = reader->request;
     const struct ct_engine_info *info = reader->model->info;
-    const struct ct_image_shape *shape = &info->image;
     struct ct_error err = {0};
     if (n_bytes == 0)
         return ct_refuse(reader->refusal, 400, "invalid_value", field, "%s: is empty", field);
-    const size_t n_pixels =
-        (size_t)shape->n_channels * (size_t)shape->height * (size_t)shape->width;
-    float *pixels = ct_arena_alloc(&request->arena, n_pixels * sizeof *pixels);
+    float *pixels = ct_arena_alloc(&request->arena, ct_image_floats(&info->image) * sizeof *pixels);
     int32_t *tokens = ct_arena_alloc(&request->arena, (size_t)info->context_tok * sizeof *tokens);
     if (pixels == NULL || tokens == NULL)
         return CT_MEMORY;

@@ -316,9 +316,7 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
 static enum ct_status run_alone(struct ct_engine *engine, int n_tok, int n_logits, int depth,
                                 struct ct_op_cost *ops, struct ct_cost *cost)
 {
-    const struct ct_image_shape *image = &engine->info.image;
-    const size_t n_pixels =
-        (size_t)image->n_channels * (size_t)image->height * (size_t)image->width;
+    const size_t n_pixels = ct_image_floats(&engine->info.image);
     struct ct_slice slice = {.n_tokens = n_tok, .n_logits = n_logits};
     int32_t *tokens = calloc(n_tok > 0 ? (size_t)n_tok : 1, sizeof *tokens);
     float *pixels = calloc(n_pixels + 1, sizeof *pixels);
