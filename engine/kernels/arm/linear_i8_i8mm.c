@@ -68,21 +68,11 @@ CT_INLINE void dot_group(const int8_t *w, const int8_t *x, int64_t ldx, int64_t 
     {                                                                                              \
         many_tokens(a, tile_begin, tile_end, bits);                                                \
     }
-LINEAR(2)
-LINEAR(3)
-LINEAR(4)
-LINEAR(5)
-LINEAR(6)
-LINEAR(7)
-LINEAR(8)
+CT_EACH_BITS(LINEAR)
 
 void ct_linear_i8_i8mm(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)
 {
-    typedef void linear_fn(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end);
-    static linear_fn *const linear[] = {
-        [2] = linear_2, [3] = linear_3, [4] = linear_4, [5] = linear_5,
-        [6] = linear_6, [7] = linear_7, [8] = linear_8,
-    };
+    static ct_tiles_fn *const linear[] = CT_BY_BITS(linear);
     if (a->m <= FEW && a->n_codebooks == 1)
         ct_linear_i8_neon(a, tile_begin, tile_end);
     else

@@ -119,20 +119,10 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
         else if (a->m > 0)                                                                         \
             few_tokens(a, tile_begin, tile_end, bits, FEW);                                        \
     }
-LINEAR(2)
-LINEAR(3)
-LINEAR(4)
-LINEAR(5)
-LINEAR(6)
-LINEAR(7)
-LINEAR(8)
+CT_EACH_BITS(LINEAR)
 
 void ct_linear_i8_neon(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)
 {
-    typedef void linear_fn(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end);
-    static linear_fn *const linear[] = {
-        [2] = linear_2, [3] = linear_3, [4] = linear_4, [5] = linear_5,
-        [6] = linear_6, [7] = linear_7, [8] = linear_8,
-    };
+    static ct_tiles_fn *const linear[] = CT_BY_BITS(linear);
     linear[a->bits](a, tile_begin, tile_end);
 }

@@ -86,4 +86,13 @@ CT_INLINE void ct_store_rows_neon(const struct ct_linear *a, int64_t tile, int64
     }
 }
 
+/* X(bits) for each width of an index; and a table of the functions name_<bits> by it. */
+#define CT_EACH_BITS(X) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#define CT_BY_BITS(name)                                                                           \
+    {                                                                                              \
+        [2] = name##_2, [3] = name##_3, [4] = name##_4, [5] = name##_5, [6] = name##_6,            \
+        [7] = name##_7, [8] = name##_8,                                                            \
+    }
+typedef void ct_tiles_fn(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end);
+
 #endif
