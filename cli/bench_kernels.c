@@ -183,10 +183,11 @@ static enum ct_status bench_linear(struct ct_bench *bench, struct ct_pool *pool,
                                    enum ct_isa isa, int bits, int rows, struct ct_error *err)
 {
     const int64_t k = bench->n_columns;
-    const int half = 1 << (bits - 1);
-    for (int i = 0; i < 2 * half; i++) /* as `centroid compress` has them: symmetric from 5 bits */
-        b->codebook[i] = (int8_t)(bits < 5   ? (i * 254 >> bits) - 127
-                                  : i < half ? 127 * (i + 1) / half
+    /* As `centroid compress` has them: within -63..63 up to 6 bits, symmetric from 5 bits. */
+    const int half = 1 << (bits - 1), largest = bits <= 6 ? 63 : 127;
+    for (int i = 0; i < 2 * half; i++)
+        b->codebook[i] = (int8_t)(bits < 5   ? (i * 2 * largest >> bits) - largest
+                                  : i < half ? largest * (i + 1) / half
                                              : -b->codebook[i - half]);
     struct ct_kernel_table kernels;
     ct_kernels_for(isa, &kernels);

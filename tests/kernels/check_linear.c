@@ -27,6 +27,13 @@ static uint16_t *random_f16(struct check *c, int64_t n)
     return x;
 }
 
+/* In low..high, often one of these. */
+static int64_t centroid(struct check *c, int low, int high)
+{
+    const int64_t choice = check_int(c, 0, 9);
+    return choice == 0 ? low : choice == 1 ? high : check_int(c, low, high);
+}
+
 /* The weights of a case: random indices, codebooks, scales; and y. */
 static void make_weights(struct check *c, struct ct_linear *a, bool is_float, bool has_scale,
                          bool has_offset, bool is_by_row)
@@ -45,13 +52,15 @@ static void make_weights(struct check *c, struct ct_linear *a, bool is_float, bo
     } else {
         int8_t *codebook = guard_take((size_t)n_centroids);
         const int kind = (int)check_int(c, 0, 2), half = 1 << (a->bits - 1);
-        int low = check_int(c, 0, 3) == 0 ? -128 : -127;
+        /* 63 is where AVX2's narrow codebooks end, and the first 64 is in none. */
+        const int high = (int[]){62, 63, 64, 127}[check_int(c, 0, 3)];
+        const int low = high == 127 && check_int(c, 0, 1) == 0 ? -128 : -high;
         for (int64_t i = 0; i < n_centroids; i++) {
             bool is_opposite = (i & half) != 0;
             codebook[i] = (int8_t)(kind == 0     ? i % (2 * half) - half
-                                   : kind == 1   ? check_int(c, low, 127)
+                                   : kind == 1   ? centroid(c, low, high)
                                    : is_opposite ? -codebook[i - half]
-                                                 : check_int(c, 0, 127));
+                                                 : centroid(c, 0, high));
         }
         a->codebook_i8 = codebook;
     }

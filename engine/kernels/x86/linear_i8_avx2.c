@@ -9,12 +9,17 @@
  *     any other           maddubs(|x|, sign(w, x))
  *     8 bits              maddubs(|w|, sign(x, w))        kept Q8_0 blocks have -128, x never has
  *
- * A narrower codebook with -128 takes the path of many tokens.
+ * A codebook of fewer bits with -128 takes the path of many tokens.
  *
- * Many tokens (prompts, batches): a tile is decoded once into int16 pairs and multiplied by madd,
- * one multiplication in place of three on the same two ports, MR tokens x 16 rows in registers.
+ * Many tokens (prompts, batches): a tile is decoded once and multiplied with MR tokens x 16 rows in
+ * registers. How wide the decoded weights are depends on the codebook:
  *
- *     decoded, 32 columns:  8 times |rows 0-7: c0 c2|rows 8-15: c0 c2|
+ *     narrow, all in -63..63   int8; maddubs(x + 128, w): 255 * 63 * 2 fits 16 bits. The sums begin
+ *                              with -128 times the sum of w, which decoding computes
+ *     any other                int16 pairs, madd(x, w): one instruction for 16 products, not 32
+ *
+ *     narrow, 32 columns:   8 times |rows 0-7: c0 c1 c2 c3|rows 8-15: c0 c1 c2 c3|
+ *     others, 32 columns:   8 times |rows 0-7: c0 c2|rows 8-15: c0 c2|
  *                           8 times |rows 0-7: c1 c3|rows 8-15: c1 c3|
  *
  * Integer sums are exact in any order and the float tail is fixed by kernels.h, so both give the
@@ -22,20 +27,23 @@
 #include "engine/kernels/x86/tile_avx2.h"
 
 enum {
-    FEW = 4,               /* tokens that the first path takes at once */
-    MANY = 12,             /* the most tokens that take it */
-    KC = 4096,             /* columns in scratch at once: a multiple of 128 */
-    MR = 6,                /* tokens in registers in the second path */
-    X16_BYTES = 256 << 10, /* activations as int16, in L2 beside the decoded tile */
-    TOKENS_MAX = 126,      /* of them at once: a multiple of MR */
+    FEW = 4,             /* tokens that the first path takes at once */
+    FEW_WIDE = 2 * FEW,  /* the most that take it in turns where the second path is wide */
+    KC = 4096,           /* columns in scratch at once: a multiple of 128 */
+    MR = 6,              /* tokens in registers in the second path */
+    X_BYTES = 256 << 10, /* activations in the second path, in L2 beside the decoded tile */
+    TOKENS_MAX = 126,    /* of them at once: a multiple of MR */
+    NARROW = 63,         /* the largest magnitude in a narrow codebook */
 };
 
 static _Thread_local struct {
     int8_t x_other[FEW][KC]; /* |x|, or -x for a symmetric codebook */
-    int16_t w16[KC * CT_TILE_ROWS];
-    int16_t x16[X16_BYTES / 2];
+    uint8_t w[2 * KC * CT_TILE_ROWS];
+    uint8_t x[X_BYTES];
+    int32_t start[KC / CT_X_GROUP][CT_TILE_ROWS]; /* narrow: what the sums begin with */
     float scale[KC / 32][CT_TILE_ROWS];
     float offset[KC / 32][CT_TILE_ROWS];
+    float x_scale[KC / CT_X_GROUP][TOKENS_MAX];
     __m256 part[TOKENS_MAX][2];
     __m256 acc[TOKENS_MAX][2];
 } scratch __attribute__((aligned(64)));
@@ -213,11 +221,11 @@ CT_INLINE void few_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t
 
 /* ---- Many tokens ---- */
 
-/* A half tile's bytes to two registers of int16 pairs: columns 0 and 2, columns 1 and 3. */
-CT_INLINE void store_pairs(__m256i w, int16_t *out)
+/* A half tile of weights as int16 pairs: columns 0 and 2, and 8 registers on columns 1 and 3. */
+CT_INLINE void store_pairs(__m256i w, uint8_t *out)
 {
     _mm256_store_si256((__m256i *)out, _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
-    _mm256_store_si256((__m256i *)(out + 8 * 32), _mm256_srai_epi16(w, 8));
+    _mm256_store_si256((__m256i *)(out + 8 * 64), _mm256_srai_epi16(w, 8));
 }
 
 /* The centroids of a half tile whose rows have their own codebooks. */
@@ -230,62 +238,88 @@ CT_INLINE __m256i look_up_by_row(__m256i index, const int8_t *codebooks, int bit
     return ct_load_avx2(at);
 }
 
-/* Columns [begin, end) of a tile into scratch.w16, zeros up to a multiple of 32. */
+/* Columns [begin, end) of a tile into scratch.w, zeros up to a multiple of 32. */
 CT_INLINE void decode_tile(const struct ct_linear *a, const struct ct_lookup_avx2 *lookup,
-                           int64_t tile, int64_t begin, int64_t end, const int bits)
+                           int64_t tile, int64_t begin, int64_t end, const int bits,
+                           const bool is_narrow)
 {
     const int64_t n_tiles_k = (a->k + CT_TILE_COLS - 1) / CT_TILE_COLS;
     const int tile_bytes = 8 * (bits == CT_LINEAR8 ? 8 : bits);
+    const __m256i minus_128 = _mm256_set1_epi16(-128);
     const uint8_t *p = a->index + (tile * n_tiles_k + begin / CT_TILE_COLS) * tile_bytes;
-    int16_t *out = scratch.w16;
-    for (int64_t j = begin; j < end; out += 8 * 32) {
-        for (int tile_k = 0; tile_k < 8; tile_k++, j += CT_TILE_COLS, p += tile_bytes, out += 32) {
+    uint8_t *out = scratch.w;
+    int32_t(*start)[CT_TILE_ROWS] = scratch.start;
+    for (int64_t j = begin; j < end; start++) {
+        __m256i sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        for (int tile_k = 0; tile_k < 8; tile_k++, j += CT_TILE_COLS, p += tile_bytes, out += 64) {
             if (j >= end) {
-                memset(out, 0, 32 * sizeof *out);
-                memset(out + 8 * 32, 0, 32 * sizeof *out);
+                memset(out, 0, 64);
+                if (!is_narrow)
+                    memset(out + 8 * 64, 0, 64);
                 continue;
             }
             _mm_prefetch((const char *)p + CT_PREFETCH_BYTES, _MM_HINT_T0);
             for (int h = 0; h < 2; h++) {
                 struct ct_index_avx2 index = ct_load_index_avx2(p, h, bits);
                 __m256i w;
-                if (a->n_codebooks > 1)
+                if (!is_narrow && a->n_codebooks > 1)
                     w = look_up_by_row(ct_join_index_avx2(index, bits),
                                        a->codebook_i8 + ((tile * CT_TILE_ROWS + 8 * h) << a->bits),
                                        a->bits);
                 else
                     w = ct_lookup_half_avx2(lookup, index, bits);
-                store_pairs(w, out + 16 * h);
+                if (!is_narrow) {
+                    store_pairs(w, out + 32 * h);
+                    continue;
+                }
+                _mm256_store_si256((__m256i *)(out + 32 * h), w);
+                __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), w);
+                sum[h] = _mm256_add_epi32(sum[h], _mm256_madd_epi16(pairs, minus_128));
             }
         }
+        if (!is_narrow) {
+            out += 8 * 64;
+            continue;
+        }
+        for (int h = 0; h < 2; h++)
+            _mm256_store_si256((__m256i *)(*start + 8 * h), sum[h]);
     }
 }
 
 typedef void decode_fn(const struct ct_linear *a, const struct ct_lookup_avx2 *lookup, int64_t tile,
                        int64_t begin, int64_t end);
-#define DECODE(bits)                                                                               \
-    static void decode_tile_##bits(const struct ct_linear *a, const struct ct_lookup_avx2 *lookup, \
-                                   int64_t tile, int64_t begin, int64_t end)                       \
+#define DECODE(name, bits, is_narrow)                                                              \
+    static void name(const struct ct_linear *a, const struct ct_lookup_avx2 *lookup, int64_t tile, \
+                     int64_t begin, int64_t end)                                                   \
     {                                                                                              \
-        decode_tile(a, lookup, tile, begin, end, bits);                                            \
+        decode_tile(a, lookup, tile, begin, end, bits, is_narrow);                                 \
     }
-DECODE(2)
-DECODE(3)
-DECODE(4)
-DECODE(5)
-DECODE(6)
-DECODE(7)
-DECODE(8)
-DECODE(9)
-static decode_fn *const decoders[] = {
-    [2] = decode_tile_2, [3] = decode_tile_3, [4] = decode_tile_4, [5] = decode_tile_5,
-    [6] = decode_tile_6, [7] = decode_tile_7, [8] = decode_tile_8, [9] = decode_tile_9,
+DECODE(decode_2, 2, false)
+DECODE(decode_3, 3, false)
+DECODE(decode_4, 4, false)
+DECODE(decode_5, 5, false)
+DECODE(decode_6, 6, false)
+DECODE(decode_7, 7, false)
+DECODE(decode_8, 8, false)
+DECODE(decode_9, 9, false)
+DECODE(decode_narrow_2, 2, true)
+DECODE(decode_narrow_3, 3, true)
+DECODE(decode_narrow_4, 4, true)
+DECODE(decode_narrow_5, 5, true)
+DECODE(decode_narrow_6, 6, true)
+DECODE(decode_narrow_7, 7, true)
+DECODE(decode_narrow_8, 8, true)
+static decode_fn *const decoders[][10] = {
+    {NULL, NULL, decode_2, decode_3, decode_4, decode_5, decode_6, decode_7, decode_8, decode_9},
+    {NULL, NULL, decode_narrow_2, decode_narrow_3, decode_narrow_4, decode_narrow_5,
+     decode_narrow_6, decode_narrow_7, decode_narrow_8, NULL},
 };
 
 /* The tokens of one pass, split into sets of MR or fewer, as even as can be. */
 struct pass {
     int64_t t0, n_tokens, n_sets;
     int64_t begin, end; /* columns in scratch */
+    bool is_narrow;
 };
 
 static int64_t set_begin(const struct pass *pass, int64_t set)
@@ -293,127 +327,158 @@ static int64_t set_begin(const struct pass *pass, int64_t set)
     return pass->n_tokens * set / pass->n_sets;
 }
 
-/* Activations as int16 pairs: for each set, [n columns / 32][tokens of the set][c0 c2 x 8, c1 c3 x
- * 8]. */
+/* Activations plus 128 as bytes, in order, or as int16 pairs: for each set, [n columns / 32][tokens
+ * of the set][c0 c2 x 8, c1 c3 x 8]; and their scales. */
 static void load_many(const struct ct_linear *a, const struct pass *pass)
 {
-    int16_t *out = scratch.x16;
+    uint8_t *out = scratch.x;
     for (int64_t set = 0; set < pass->n_sets; set++) {
         int64_t t_begin = pass->t0 + set_begin(pass, set),
                 t_end = pass->t0 + set_begin(pass, set + 1);
         for (int64_t j = pass->begin; j < pass->end; j += 32) {
-            for (int64_t t = t_begin; t < t_end; t++, out += 32) {
+            for (int64_t t = t_begin; t < t_end; t++) {
                 __m256i x = ct_load_avx2(a->x_i8.q + t * a->x_i8.ldq + j);
-                _mm256_store_si256((__m256i *)out, _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
-                _mm256_store_si256((__m256i *)(out + 16), _mm256_srai_epi16(x, 8));
+                if (pass->is_narrow) {
+                    x = _mm256_xor_si256(x, _mm256_set1_epi8(-128));
+                    _mm256_store_si256((__m256i *)out, x);
+                    out += 32;
+                    continue;
+                }
+                __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
+                _mm256_store_si256((__m256i *)out, even);
+                _mm256_store_si256((__m256i *)(out + 32), _mm256_srai_epi16(x, 8));
+                out += 64;
             }
         }
     }
+    for (int64_t j = pass->begin; j < pass->end; j += CT_X_GROUP)
+        for (int64_t t = 0; t < pass->n_tokens; t++)
+            scratch.x_scale[(j - pass->begin) / CT_X_GROUP][t] =
+                a->x_i8.scale[(pass->t0 + t) * a->x_i8.n_groups + j / CT_X_GROUP];
 }
 
-/* Tokens of a pass that are in registers together. */
-struct set {
-    int n_tokens;
-    const float *x_scale; /* of the first token; the next one's is n_x_groups on */
-    int64_t n_x_groups;
-    __m256 (*part)[2], (*acc)[2]; /* of the first token; part is zero where a group begins */
-};
-
-/* CT_X_GROUP columns of 16 rows x M tokens into part, and at the end of a group of the weights, whose
- * scales are given, into acc. With MR tokens the sums, the two halves of the weights, a broadcast
- * and a product fill the registers exactly, which compilers only manage in a function of its own
- * that finishes a token before it begins the next one. */
-#define MULTIPLY(M)                                                                                \
-    __attribute__((noinline)) static void multiply_##M(const int16_t *w, const int16_t *x,         \
-                                                       const struct set *set, int64_t x_group,     \
-                                                       const float *scale)                         \
-    {                                                                                              \
-        multiply(w, x, set, x_group, scale, M);                                                    \
-    }
-CT_INLINE void multiply(const int16_t *w, const int16_t *x, const struct set *set, int64_t x_group,
-                        const float *scale, const int M)
+/* w's products with the activations of a dword, which x has in every lane. */
+CT_INLINE __m256i multiply_wide(const void *w, __m256i x)
 {
-    __m256i dot[MR][2];
-#pragma GCC unroll 8
-    for (int t = 0; t < M; t++)
-        dot[t][0] = dot[t][1] = _mm256_setzero_si256();
-    for (int pair = 0; pair < CT_X_GROUP / 2; pair++, w += 32) {
-        __m256i low = _mm256_load_si256((const __m256i *)w);
-        __m256i high = _mm256_load_si256((const __m256i *)(w + 16));
-#pragma GCC unroll 8
-        for (int t = 0; t < M; t++) {
-            __m256i both = broadcast_i32(x + 32 * t + 2 * pair);
-            add_in_place(&dot[t][0], _mm256_madd_epi16(low, both));
-            add_in_place(&dot[t][1], _mm256_madd_epi16(high, both));
-        }
-    }
-    const struct set own = *set; /* which no store changes */
-#pragma GCC unroll 8
-    for (int t = 0; t < M; t++) {
-        const __m256 one_scale = _mm256_broadcast_ss(own.x_scale + t * own.n_x_groups + x_group);
-#pragma GCC unroll 2
-        for (int h = 0; h < 2; h++) {
-            __m256 *part = &own.part[t][h], *acc = &own.acc[t][h];
-            __m256 sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), one_scale, *part);
-            if (scale != NULL) {
-                *acc = _mm256_fmadd_ps(sum, _mm256_loadu_ps(scale + 8 * h), *acc);
-                sum = _mm256_setzero_ps();
-            }
-            *part = sum;
-        }
-    }
+    return _mm256_madd_epi16(_mm256_load_si256(w), x);
 }
-MULTIPLY(1)
-MULTIPLY(2)
-MULTIPLY(3)
-MULTIPLY(4)
-MULTIPLY(5)
-MULTIPLY(6)
-typedef void multiply_fn(const int16_t *w, const int16_t *x, const struct set *set, int64_t x_group,
-                         const float *scale);
-static multiply_fn *const multipliers[] = {
-    [1] = multiply_1, [2] = multiply_2, [3] = multiply_3,
-    [4] = multiply_4, [5] = multiply_5, [6] = multiply_6,
-};
 
-/* acc after group `group` of weights that have offsets. */
-static void add_offsets(const struct ct_linear *a, const struct pass *pass, int64_t group,
-                        int64_t first, const struct set *set)
+CT_INLINE __m256i multiply_narrow(const void *w, __m256i x)
+{
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(x, _mm256_load_si256(w)), _mm256_set1_epi16(1));
+}
+
+/* The same with w read from memory, where no register is left for it. */
+CT_INLINE __m256i multiply_narrow_in_memory(const void *w, __m256i x)
+{
+    __m256i pairs;
+    __asm__("vpmaddubsw %2, %1, %0" : "=x"(pairs) : "x"(x), "m"(*(const __m256i *)w));
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
+/* acc of M tokens after group `group` of weights that have offsets. */
+__attribute__((noinline)) static void add_offsets(const struct ct_linear *a,
+                                                  const struct pass *pass, int64_t group,
+                                                  int64_t first, int n_tokens)
 {
     const float *offset = scratch.offset[group - pass->begin / a->group];
     const int64_t end = (min_i64((group + 1) * a->group, a->k) + CT_X_GROUP - 1) / CT_X_GROUP;
-    for (int t = 0; t < set->n_tokens; t++) {
+    for (int64_t t = first; t < first + n_tokens; t++) {
         __m256 sum = _mm256_set1_ps(
-            ct_rows_i8_sum(&a->x_i8, pass->t0 + first + t, group * a->group / CT_X_GROUP, end));
+            ct_rows_i8_sum(&a->x_i8, pass->t0 + t, group * a->group / CT_X_GROUP, end));
         for (int h = 0; h < 2; h++)
-            set->acc[t][h] = _mm256_fmadd_ps(sum, _mm256_loadu_ps(offset + 8 * h), set->acc[t][h]);
+            scratch.acc[t][h] =
+                _mm256_fmadd_ps(sum, _mm256_loadu_ps(offset + 8 * h), scratch.acc[t][h]);
     }
 }
 
-/* The columns in scratch, 32 at a time, for the n_tokens of a set, first being the set's first. */
-static void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first,
-                         int n_tokens)
+/* The columns in scratch times M tokens, `first` and those that follow, into part and acc. With MR
+ * tokens the sums, the weights, a broadcast and a product (and the ones that narrow products are
+ * summed with) fill the registers exactly, which compilers only manage in a function of its own that
+ * finishes a token before it begins the next one. */
+CT_INLINE void multiply_set(const struct ct_linear *a, const struct pass *pass, int64_t first,
+                            const int M, const bool is_narrow)
 {
-    const int64_t n_x_groups = a->x_i8.n_groups;
-    const struct set set = {n_tokens, a->x_i8.scale + (pass->t0 + first) * n_x_groups, n_x_groups,
-                            scratch.part + first, scratch.acc + first};
-    const int16_t *x = scratch.x16 + first * ((pass->end - pass->begin + 31) & ~(int64_t)31);
-    const int16_t *w = scratch.w16;
-    const float *scale = scratch.scale[0];
+    const int n_steps = is_narrow ? CT_X_GROUP / 4 : CT_X_GROUP / 2; /* of 4 bytes of x */
+    const uint8_t *x =
+        scratch.x + 4 * n_steps * first * ((pass->end - pass->begin + CT_X_GROUP - 1) / CT_X_GROUP);
+    const uint8_t *w = scratch.w;
+    const int32_t *start = scratch.start[0];
+    const float *scale = scratch.scale[0], *x_scale = scratch.x_scale[0] + first;
+    __m256(*part)[2] = scratch.part + first, (*acc)[2] = scratch.acc + first;
     int64_t group = pass->begin / a->group;
-    for (int64_t j = pass->begin; j < pass->end; w += 32 * CT_TILE_ROWS, x += 32 * n_tokens) {
-        const int64_t x_group = j / CT_X_GROUP;
+    for (int64_t j = pass->begin; j < pass->end;) {
+        __m256i dot[MR][2];
+#pragma GCC unroll 8
+        for (int t = 0; t < M; t++)
+            for (int h = 0; h < 2; h++)
+                dot[t][h] = is_narrow ? _mm256_load_si256((const __m256i *)(start + 8 * h))
+                                      : _mm256_setzero_si256();
+#pragma GCC unroll 16
+        for (int step = 0; step < n_steps; step++, w += 64, x += 4) {
+#pragma GCC unroll 8
+            for (int t = 0; t < M; t++) {
+                __m256i four = broadcast_i32(x + 4 * n_steps * t);
+                if (is_narrow) {
+                    add_in_place(&dot[t][0], multiply_narrow(w, four));
+                    add_in_place(&dot[t][1], multiply_narrow_in_memory(w + 32, four));
+                } else {
+                    add_in_place(&dot[t][0], multiply_wide(w, four));
+                    add_in_place(&dot[t][1], multiply_wide(w + 32, four));
+                }
+            }
+        }
+        const bool is_first = j == group * a->group;
         j += CT_X_GROUP;
         const bool is_last = j >= a->k || j == (group + 1) * a->group;
-        multipliers[n_tokens](w, x, &set, x_group, is_last ? scale : NULL);
+#pragma GCC unroll 8
+        for (int t = 0; t < M; t++) {
+            const __m256 one_scale = _mm256_broadcast_ss(x_scale + t);
+#pragma GCC unroll 2
+            for (int h = 0; h < 2; h++) {
+                __m256 sum = _mm256_cvtepi32_ps(dot[t][h]);
+                sum = is_first ? _mm256_mul_ps(sum, one_scale)
+                               : _mm256_fmadd_ps(sum, one_scale, part[t][h]);
+                if (is_last)
+                    acc[t][h] = _mm256_fmadd_ps(sum, _mm256_load_ps(scale + 8 * h), acc[t][h]);
+                else
+                    part[t][h] = sum;
+            }
+        }
+        x += 4 * n_steps * (M - 1);
+        start += CT_TILE_ROWS;
+        x_scale += TOKENS_MAX;
         if (!is_last)
             continue;
         if (a->offset != NULL)
-            add_offsets(a, pass, group, first, &set);
+            add_offsets(a, pass, group, first, M);
         group++;
         scale += CT_TILE_ROWS;
     }
 }
+typedef void multiply_fn(const struct ct_linear *a, const struct pass *pass, int64_t first);
+#define MULTIPLY(name, M, is_narrow)                                                               \
+    static void name(const struct ct_linear *a, const struct pass *pass, int64_t first)            \
+    {                                                                                              \
+        multiply_set(a, pass, first, M, is_narrow);                                                \
+    }
+MULTIPLY(multiply_1, 1, false)
+MULTIPLY(multiply_2, 2, false)
+MULTIPLY(multiply_3, 3, false)
+MULTIPLY(multiply_4, 4, false)
+MULTIPLY(multiply_5, 5, false)
+MULTIPLY(multiply_6, 6, false)
+MULTIPLY(multiply_narrow_1, 1, true)
+MULTIPLY(multiply_narrow_2, 2, true)
+MULTIPLY(multiply_narrow_3, 3, true)
+MULTIPLY(multiply_narrow_4, 4, true)
+MULTIPLY(multiply_narrow_5, 5, true)
+MULTIPLY(multiply_narrow_6, 6, true)
+static multiply_fn *const multipliers[][MR + 1] = {
+    {NULL, multiply_1, multiply_2, multiply_3, multiply_4, multiply_5, multiply_6},
+    {NULL, multiply_narrow_1, multiply_narrow_2, multiply_narrow_3, multiply_narrow_4,
+     multiply_narrow_5, multiply_narrow_6},
+};
 
 /* The scales and offsets of the groups that touch columns [begin, end) of a tile, as floats. */
 static void load_scales(const struct ct_linear *a, int64_t tile, int64_t begin, int64_t end)
@@ -431,20 +496,25 @@ static void load_scales(const struct ct_linear *a, int64_t tile, int64_t begin, 
     }
 }
 
-static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end, int bits)
+static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end, int bits,
+                        bool is_narrow)
 {
     struct ct_lookup_avx2 lookup;
     if (bits != CT_LINEAR8)
         ct_lookup_init_avx2(&lookup, a->codebook_i8, bits);
     const int64_t width = min_i64((a->k + 32) & ~(int64_t)31, KC); /* at least 32 */
-    const int64_t most = min_i64(X16_BYTES / 2 / width / MR * MR, TOKENS_MAX);
+    const int64_t most = min_i64(X_BYTES / (is_narrow ? 1 : 2) / width / MR * MR, TOKENS_MAX);
     for (int64_t t0 = 0, n; t0 < a->m; t0 += n) {
         n = min_i64(a->m - t0, most);
-        struct pass pass = {.t0 = t0, .n_tokens = n, .n_sets = (n + MR - 1) / MR, .begin = -1};
+        struct pass pass = {.t0 = t0,
+                            .n_tokens = n,
+                            .n_sets = (n + MR - 1) / MR,
+                            .begin = -1,
+                            .is_narrow = is_narrow};
         for (int64_t tile = tile_begin; tile < tile_end; tile++) {
             for (int64_t t = 0; t < n; t++)
                 for (int h = 0; h < 2; h++)
-                    scratch.part[t][h] = scratch.acc[t][h] = _mm256_setzero_ps();
+                    scratch.acc[t][h] = _mm256_setzero_ps();
             for (int64_t begin = 0; begin < a->k; begin += KC) {
                 if (pass.begin != begin) {
                     pass.begin = begin;
@@ -452,10 +522,10 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
                     load_many(a, &pass);
                 }
                 load_scales(a, tile, begin, pass.end);
-                decoders[bits](a, &lookup, tile, begin, pass.end);
+                decoders[is_narrow][bits](a, &lookup, tile, begin, pass.end);
                 for (int64_t set = 0; set < pass.n_sets; set++) {
                     const int64_t first = set_begin(&pass, set);
-                    multiply_set(a, &pass, first, (int)(set_begin(&pass, set + 1) - first));
+                    multipliers[is_narrow][set_begin(&pass, set + 1) - first](a, &pass, first);
                 }
             }
             for (int64_t t = 0; t < n; t++)
@@ -519,7 +589,16 @@ static bool is_symmetric(const struct ct_linear *a)
     return true;
 }
 
-/* FEW tokens at a time: up to a dozen that is faster than taking tiles through scratch. */
+/* Whether no product of a centroid and an activation plus 128 needs more than 15 bits. */
+static bool is_narrow(const struct ct_linear *a)
+{
+    for (int i = 0; i < 1 << a->bits; i++)
+        if (abs(a->codebook_i8[i]) > NARROW)
+            return false;
+    return true;
+}
+
+/* FEW tokens at a time: up to FEW_WIDE that is faster than taking wide tiles through scratch. */
 static void few_at_a_time(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end,
                           few_fn *run)
 {
@@ -541,9 +620,10 @@ void ct_linear_i8_avx2(const struct ct_linear *a, int64_t tile_begin, int64_t ti
     int bits = a->bits;
     if (bits == 8 && a->n_codebooks == 1 && is_linear8(a))
         bits = CT_LINEAR8;
-    bool has_lowest = bits < 8 && memchr(a->codebook_i8, INT8_MIN, (size_t)1 << bits) != NULL;
-    if (a->k == 0 || a->m > MANY || a->n_codebooks > 1 || has_lowest)
-        many_tokens(a, tile_begin, tile_end, bits);
+    const bool has_lowest = bits < 8 && memchr(a->codebook_i8, INT8_MIN, (size_t)1 << bits) != NULL;
+    const bool narrow = a->n_codebooks == 1 && is_narrow(a);
+    if (a->k == 0 || a->n_codebooks > 1 || has_lowest || a->m > (narrow ? FEW : FEW_WIDE))
+        many_tokens(a, tile_begin, tile_end, bits, narrow);
     else if (bits >= 5 && bits <= 8 && is_symmetric(a))
         few_at_a_time(a, tile_begin, tile_end, few_symmetric[bits]);
     else
