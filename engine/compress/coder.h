@@ -24,7 +24,7 @@ enum { CT_CODER_CELLS = 4096 };
 
 struct ct_coder {
     int n_clusters;
-    float unit;                      /* the codebook's end: where an extreme starts (127 or 1) */
+    float unit;                      /* the codebook's end: where an extreme starts (63, 127 or 1) */
     float code[CT_MAX_CLUSTERS];     /* ascending */
     uint8_t index[CT_MAX_CLUSTERS];  /* of code[i] in the codebook */
     float boundary[CT_MAX_CLUSTERS]; /* boundary[i]: where centroid i ends; the last is infinite */

@@ -254,13 +254,12 @@ enum ct_status ct_kmeans_solve(const struct ct_points *points, const struct ct_k
 /* ---- integer centroids ---- */
 
 enum {
-    LIMIT = 127,
-    MAX_PLACES = 2 * LIMIT + 1,
+    MAX_PLACES = 2 * 127 + 1,
     MAX_HALVES = 2 * MAX_PLACES - 1,
     WINDOW = 2, /* lloyd: how far from its rounded centroid an integer may lie */
 };
 
-/* The integers from lowest to LIMIT: place i is lowest + i. With prefix sums at the halves, where
+/* The integers from lowest up: place i is lowest + i. With prefix sums at the halves, where
  * the cells of integers meet: half h stands at lowest + h / 2. */
 struct halves {
     int lowest, n_places;
@@ -268,10 +267,10 @@ struct halves {
     double all_w, all_wx;
 };
 
-static void halves_init(struct halves *halves, const struct ct_points *p, int lowest)
+static void halves_init(struct halves *halves, const struct ct_points *p, int lowest, int highest)
 {
     halves->lowest = lowest;
-    halves->n_places = LIMIT - lowest + 1;
+    halves->n_places = highest - lowest + 1;
     for (int h = 0, below = 0; h < 2 * halves->n_places - 1; h++) {
         while (below < p->n && p->x[below] < 0.5 * h + lowest)
             below++;
@@ -408,7 +407,7 @@ enum ct_status ct_kmeans_solve_i8(const struct ct_points *points, const struct c
                                   int8_t *centroids)
 {
     struct halves halves;
-    halves_init(&halves, points, options->has_magnitudes ? 0 : -LIMIT);
+    halves_init(&halves, points, options->has_magnitudes ? 0 : -options->largest, options->largest);
     int k = options->n_clusters < halves.n_places ? options->n_clusters : halves.n_places;
     int places[MAX_PLACES];
     if (options->method == CT_KMEANS_EXACT && k < halves.n_places) {

@@ -14,7 +14,7 @@
  *
  * Integer centroids are not rounded one by one, which costs a percent or two of error with 64 of
  * them among 255 integers: a second dynamic programme chooses the best K integers, either near the
- * centroids found before (lloyd) or among all 255 (exact).
+ * centroids found before (lloyd) or among all of them (exact).
  *
  * Pure functions of their arguments; any thread. */
 #ifndef CT_COMPRESS_KMEANS_H
@@ -36,7 +36,8 @@ struct ct_kmeans {
     int n_starts;        /* LLOYD: 1 is the quantiles alone */
     uint64_t seed;       /* of the starts after the first */
     const double *start; /* [n_clusters] ascending, in place of the first start; or NULL */
-    bool has_magnitudes; /* integers: 0..127 alone, for points >= 0 */
+    int largest;         /* integers: the largest magnitude, 1..127 */
+    bool has_magnitudes; /* integers: from 0 up alone, for points >= 0 */
 };
 
 /* Centroids [n_clusters], ascending. With fewer points than clusters the last ones repeat; with
@@ -44,8 +45,8 @@ struct ct_kmeans {
 CT_MUST_CHECK enum ct_status ct_kmeans_solve(const struct ct_points *points,
                                              const struct ct_kmeans *options, double *centroids);
 
-/* The same with integer centroids in -127..127 (or 0..127), ascending and different from each other
- * (with 256 clusters the last repeats). CT_MEMORY. */
+/* The same with integer centroids in -largest..largest (or 0..largest), ascending and different from
+ * each other (with more clusters than integers the last repeats). CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_kmeans_solve_i8(const struct ct_points *points,
                                                 const struct ct_kmeans *options, int8_t *centroids);
 

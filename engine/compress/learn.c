@@ -69,6 +69,7 @@ static enum ct_status solve_codebook(const struct ct_quantize *options,
                                .method = options->method,
                                .n_starts = n_starts,
                                .seed = options->seed,
+                               .largest = ct_largest_centroid(options),
                                .has_magnitudes = ct_is_symmetric(options)};
     if (is_draft && options->has_float_centroids)
         kmeans.method = CT_KMEANS_LLOYD;
@@ -210,7 +211,8 @@ static enum ct_status solve_shared_scale(const struct ct_quantize *options,
     double best_cost = INFINITY, unit = 1;
     for (double factor = 1; factor > 0.1; factor *= 0.85) {
         struct ct_codebook candidate = {0};
-        float scale = ct_f16_to_f32(ct_f16_from_f32((float)(extreme * factor / 127)));
+        float scale = ct_f16_to_f32(
+            ct_f16_from_f32((float)(extreme * factor / ct_largest_centroid(options))));
         if (!(scale > 0 && isfinite(scale)))
             scale = 1;
         candidate.scale = ct_f16_from_f32(scale);

@@ -101,9 +101,15 @@ bool ct_is_symmetric(const struct ct_quantize *options)
     return options->scope != CT_SCOPE_ROW && !options->has_float_centroids && options->bits >= 5;
 }
 
+int ct_largest_centroid(const struct ct_quantize *options)
+{
+    const int n = options->n_clusters > 0 ? options->n_clusters : 1 << options->bits;
+    return n <= 64 && options->scope != CT_SCOPE_ROW && !ct_is_unscaled(options) ? 63 : 127;
+}
+
 float ct_quantize_unit(const struct ct_quantize *options)
 {
-    return options->has_float_centroids ? 1.0f : 127.0f;
+    return options->has_float_centroids ? 1.0f : (float)ct_largest_centroid(options);
 }
 
 struct ct_plan ct_plan_matrix(const struct ct_quantize *options, const struct ct_weight *weight)

@@ -48,6 +48,11 @@ bool ct_is_unscaled(const struct ct_quantize *options);
 /* Whether the codebook is K/2 magnitudes and the same negated, see struct ct_codebook. */
 bool ct_is_symmetric(const struct ct_quantize *options);
 
+/* The largest magnitude of an int8 centroid. Up to 64 clusters find their places within -63..63 as well
+ * as within -127..127, and the kernels multiply those by bytes without widening them (x86/linear_i8_avx2.c).
+ * More clusters would not, nor would centroids whose scale is the whole tensor's. */
+int ct_largest_centroid(const struct ct_quantize *options);
+
 /* Where the extreme of a group lies after its first scaling. */
 float ct_quantize_unit(const struct ct_quantize *options);
 

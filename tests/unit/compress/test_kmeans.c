@@ -173,7 +173,7 @@ static void integers_are_the_best_integers(void **state)
             }
         for (int k = 2; k <= (round < 2 ? 3 : 2); k++) {
             int8_t c[CT_MAX_CLUSTERS];
-            struct ct_kmeans options = {.n_clusters = k, .method = CT_KMEANS_EXACT};
+            struct ct_kmeans options = {.n_clusters = k, .method = CT_KMEANS_EXACT, .largest = 127};
             assert_int_equal(ct_kmeans_solve_i8(&p, &options, c), CT_OK);
             assert_true(fabs(cost_i8(&p, c, k) - best[k - 2]) <= 1e-9 * p.wxx);
         }
@@ -199,8 +199,11 @@ static void magnitudes_are_the_best_magnitudes(void **state)
             for (int b = a + 1; b <= 127; b++)
                 best = fmin(best, cost_i8(&p, (int8_t[]){(int8_t)a, (int8_t)b}, 2));
         int8_t c[CT_MAX_CLUSTERS];
-        struct ct_kmeans options = {
-            .n_clusters = 2, .method = CT_KMEANS_EXACT, .n_starts = 1, .has_magnitudes = true};
+        struct ct_kmeans options = {.n_clusters = 2,
+                                    .method = CT_KMEANS_EXACT,
+                                    .n_starts = 1,
+                                    .largest = 127,
+                                    .has_magnitudes = true};
         assert_int_equal(ct_kmeans_solve_i8(&p, &options, c), CT_OK);
         assert_true(fabs(cost_i8(&p, c, 2) - best) <= 1e-9 * p.wxx);
         for (int method = CT_KMEANS_LLOYD; method <= CT_KMEANS_EXACT; method++)
@@ -225,8 +228,9 @@ static void integers_near_lloyd_are_close_to_the_best(void **state)
     for (int k = 4; k <= 256; k *= 2) {
         struct ct_points p;
         random_points(&p, &rng, MAX_POINTS, 40);
+        const int largest = k == 64 ? 63 : 127;
         int8_t near[CT_MAX_CLUSTERS], best[CT_MAX_CLUSTERS];
-        struct ct_kmeans options = {.n_clusters = k, .n_starts = 3, .seed = 1};
+        struct ct_kmeans options = {.n_clusters = k, .n_starts = 3, .seed = 1, .largest = largest};
         assert_int_equal(ct_kmeans_solve_i8(&p, &options, near), CT_OK);
         options.method = CT_KMEANS_EXACT;
         assert_int_equal(ct_kmeans_solve_i8(&p, &options, best), CT_OK);
@@ -234,7 +238,8 @@ static void integers_near_lloyd_are_close_to_the_best(void **state)
             assert_true(near[i] > near[i - 1] || (k == 256 && i == 255));
             assert_true(best[i] > best[i - 1] || (k == 256 && i == 255));
         }
-        assert_true(near[0] >= -127 && best[0] >= -127);
+        assert_true(near[0] >= -largest && best[0] >= -largest);
+        assert_true(near[k - 1] <= largest && best[k - 1] <= largest);
         print_message("K %3d: near %.6g, best %.6g\n", k, cost_i8(&p, near, k),
                       cost_i8(&p, best, k));
         assert_true(cost_i8(&p, best, k) <= cost_i8(&p, near, k) * (1 + 1e-12));
@@ -249,7 +254,8 @@ static void degenerate_points_are_fine(void **state)
     double c[CT_MAX_CLUSTERS];
     int8_t c8[CT_MAX_CLUSTERS];
     for (int method = CT_KMEANS_LLOYD; method <= CT_KMEANS_EXACT; method++) {
-        struct ct_kmeans options = {.n_clusters = 64, .method = method, .n_starts = 2};
+        struct ct_kmeans options = {
+            .n_clusters = 64, .method = method, .n_starts = 2, .largest = 127};
         struct ct_points p;
         make_points(&p, (float[]){1, 1, 1, 2}, NULL, 4);
         assert_int_equal(p.n, 2);
@@ -282,7 +288,7 @@ static void more_clusters_cost_less(void **state)
     for (int k = 1; k <= 256; k *= 2) {
         double c[CT_MAX_CLUSTERS];
         int8_t c8[CT_MAX_CLUSTERS];
-        struct ct_kmeans options = {.n_clusters = k, .n_starts = 1};
+        struct ct_kmeans options = {.n_clusters = k, .n_starts = 1, .largest = 127};
         assert_int_equal(ct_kmeans_solve(&p, &options, c), CT_OK);
         assert_int_equal(ct_kmeans_solve_i8(&p, &options, c8), CT_OK);
         double cost = ct_kmeans_cost(&p, c, k), cost8 = cost_i8(&p, c8, k);

@@ -246,6 +246,39 @@ static void the_top_bit_of_an_index_is_the_sign(void **state)
     free(w);
 }
 
+/* A shared int8 codebook of up to 64 clusters lies within -63..63 and uses all of it, where groups or
+ * rows have scales; all others reach farther. */
+static void few_clusters_are_small_integers(void **state)
+{
+    (void)state;
+    enum { N = 64, K = 512 };
+    float *w = make_rows(N, K, 16);
+    struct ct_weight weight = f32_weight(w, N, K);
+    for (int bits = 4; bits <= 8; bits++)
+        for (int i = 0; i < 4; i++) {
+            struct ct_quantize options = {.bits = bits,
+                                          .group = i == 0   ? 64
+                                                   : i == 1 ? CT_GROUP_ROW
+                                                   : i == 2 ? CT_GROUP_NONE
+                                                            : 64,
+                                          .scope = i < 3 ? CT_SCOPE_TENSOR : CT_SCOPE_ROW,
+                                          .seed = 1};
+            struct made made;
+            make(&made, &options, &weight, NULL, false, 2);
+            int largest = 0;
+            for (int64_t j = 0; j < made.view.n_codebooks << bits; j++)
+                largest = abs(made.view.codebook_i8[j]) > largest ? abs(made.view.codebook_i8[j])
+                                                                  : largest;
+            print_message("%d bits, case %d: %d\n", bits, i, largest);
+            if (bits <= 6 && i < 2)
+                assert_in_range(largest, 50, 63);
+            else
+                assert_in_range(largest, 64, 127);
+            unmake(&made);
+        }
+    free(w);
+}
+
 /* Fewer clusters than an index can tell apart are those of a narrower index. */
 static void a_wide_index_changes_no_weight(void **state)
 {
@@ -552,6 +585,7 @@ int main(void)
         cmocka_unit_test(enough_centroids_lose_nothing),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(the_top_bit_of_an_index_is_the_sign),
+        cmocka_unit_test(few_clusters_are_small_integers),
         cmocka_unit_test(a_wide_index_changes_no_weight),
         cmocka_unit_test(errors_fall_as_more_is_stored),
         cmocka_unit_test(the_fit_beats_the_plain_recipe),
