@@ -524,8 +524,11 @@ static void many_tokens(const struct ct_linear *a, int64_t tile_begin, int64_t t
                 load_scales(a, tile, begin, pass.end);
                 decoders[is_narrow][bits](a, &lookup, tile, begin, pass.end);
                 for (int64_t set = 0; set < pass.n_sets; set++) {
-                    const int64_t first = set_begin(&pass, set);
-                    multipliers[is_narrow][set_begin(&pass, set + 1) - first](a, &pass, first);
+                    const int64_t first = set_begin(&pass, set), end = set_begin(&pass, set + 1);
+                    for (int64_t t = first; t < end; t++) /* where their results go */
+                        _mm_prefetch((const char *)(a->y + (t0 + t) * a->ldy + tile * CT_TILE_ROWS),
+                                     _MM_HINT_T0);
+                    multipliers[is_narrow][end - first](a, &pass, first);
                 }
             }
             for (int64_t t = 0; t < n; t++)
