@@ -290,7 +290,7 @@ int ct_cli_eval(int argc, char **argv)
          1e9, NULL},
         {"threads", "N", "worker threads (all processors)", CT_OPTION_INT, &eval.n_threads, 1, 256,
          NULL},
-        {"activations", "MODE", "of MODEL: int8, fast, or float (int8)", CT_OPTION_CHOICE,
+        {"activations", "MODE", "of MODEL: int8, which is fast, or float (int8)", CT_OPTION_CHOICE,
          &eval.activations, 0, 0, "int8|float"},
         {"kv", "TYPE", "keys and values of MODEL: f16 or int8 (f16)", CT_OPTION_CHOICE, &eval.kv, 0,
          0, "f16|int8"},
