@@ -581,24 +581,27 @@ static bool is_linear8(const struct ct_linear *a)
     return true;
 }
 
+/* These two are asked for every product, so their loops have no exit and become vectors. */
+
 /* Whether the index's highest bit is the sign: magnitudes, then their opposites. */
 static bool is_symmetric(const struct ct_linear *a)
 {
     const int8_t *codebook = a->codebook_i8;
     const int half = 1 << (a->bits - 1);
+    uint8_t is_other = 0;
     for (int i = 0; i < half; i++)
-        if (codebook[i] < 0 || codebook[i + half] != -codebook[i])
-            return false;
-    return true;
+        is_other |= (codebook[i] < 0) | (codebook[i + half] != (int8_t)-codebook[i]);
+    return !is_other;
 }
 
 /* Whether no product of a centroid and an activation plus 128 needs more than 15 bits. */
 static bool is_narrow(const struct ct_linear *a)
 {
+    const int8_t *codebook = a->codebook_i8;
+    uint8_t is_wide = 0;
     for (int i = 0; i < 1 << a->bits; i++)
-        if (abs(a->codebook_i8[i]) > NARROW)
-            return false;
-    return true;
+        is_wide |= (codebook[i] > NARROW) | (codebook[i] < -NARROW);
+    return !is_wide;
 }
 
 /* FEW tokens at a time: up to FEW_WIDE that is faster than taking wide tiles through scratch. */
