@@ -1,5 +1,5 @@
-/* The fields that hold the text: prompt and input in their four forms, documents with their query,
- * and messages through the chat template. */
+/* The fields that hold the text: prompt and input in their four forms and in pairs, documents with
+ * their query, and messages through the chat template. */
 #include "server/json.h"
 #include "server/openai_request.h"
 
@@ -127,21 +127,72 @@ static enum ct_status add_tokens(struct ct_openai_reader *reader, const char *fi
     return status;
 }
 
+/* The text in front of another: it is never cut, and has a limit in bytes, as it may be read as often as
+ * there are others. Alone, as a prompt of its own. */
+static enum ct_status add_front(struct ct_openai_reader *reader, const char *field,
+                                const json_t *text)
+{
+    const size_t n_bytes = json_string_length(text);
+    if (n_bytes > CT_MAX_QUERY_BYTES)
+        return ct_refuse(reader->refusal, 400, "invalid_value", field,
+                         "%s: %zu bytes are more than %d", field, n_bytes, CT_MAX_QUERY_BYTES);
+    return add_text(reader, field, NULL, json_string_value(text), n_bytes, false);
+}
+
+/* Takes that prompt back, once it is known to leave room for what follows it in a pair. */
+static enum ct_status drop_front(struct ct_openai_reader *reader, const char *field)
+{
+    enum { LEAST_TOK = 3 }; /* of what follows: a token, and what may be around it */
+    const int context_tok = reader->model->info->context_tok;
+    const int n_tok = reader->request->prompts[--reader->request->n_prompts].n_tok;
+    if (n_tok + LEAST_TOK > context_tok)
+        return ct_refuse(reader->refusal, 400, "context_length_exceeded", field,
+                         "%s: %d tokens leave no room for another text in the context of %d tokens",
+                         field, n_tok, context_tok);
+    return CT_OK;
+}
+
+static enum ct_status add_pair(struct ct_openai_reader *reader, const char *field,
+                               const json_t *value)
+{
+    const json_t *text = json_object_get(value, "text"),
+                 *pair = json_object_get(value, "text_pair");
+    char text_field[48];
+    if (!json_is_string(text) || !json_is_string(pair) || json_object_size(value) != 2)
+        return ct_openai_refuse(reader, field, value,
+                                "{\"text\": a string, \"text_pair\": a string}");
+    snprintf(text_field, sizeof text_field, "%.40s.text", field);
+    enum ct_status status = add_front(reader, text_field, text);
+    if (status == CT_OK)
+        status = drop_front(reader, text_field);
+    return status != CT_OK ? status
+                           : add_text(reader, field, text, json_string_value(pair),
+                                      json_string_length(pair), reader->request->can_truncate);
+}
+
 enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char *name,
                                      const json_t *value)
 {
     const json_t *first = json_array_get(value, 0);
-    bool is_single = json_is_string(value) || json_is_integer(first);
-    if (!is_single && !json_is_string(first) && !json_is_array(first))
+    const bool can_pair = reader->request->kind == CT_REQUEST_CLASSIFY;
+    const bool is_pair = can_pair && json_is_object(value);
+    bool is_single = json_is_string(value) || json_is_integer(first) || is_pair;
+    if (!is_single && !json_is_string(first) && !json_is_array(first) &&
+        !(can_pair && json_is_object(first)))
         return ct_openai_refuse(
             reader, name, value,
-            "a string, token ids, or a non-empty array of strings or of arrays of token ids");
+            can_pair ? "a string, token ids, a pair, or a non-empty array of strings, of arrays of "
+                       "token ids or of pairs"
+                     : "a string, token ids, or a non-empty array of strings or of arrays of token "
+                       "ids");
     enum ct_status status =
         ct_openai_open_prompts(reader, name, is_single ? 1 : json_array_size(value), false);
     if (status != CT_OK)
         return status;
     if (json_is_string(value))
         return add_string(reader, name, value);
+    if (is_pair)
+        return add_pair(reader, name, value);
     if (is_single)
         return add_tokens(reader, name, value);
     for (size_t i = 0; i < json_array_size(value) && status == CT_OK; i++) {
@@ -153,6 +204,8 @@ enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char
             status = add_string(reader, field, prompt);
         else if (json_is_array(first) && json_is_array(prompt))
             status = add_tokens(reader, field, prompt);
+        else if (json_is_object(first) && json_is_object(prompt))
+            status = add_pair(reader, field, prompt);
         else
             status = ct_openai_refuse(reader, field, prompt, first_field);
     }
@@ -161,29 +214,14 @@ enum ct_status ct_openai_read_prompt(struct ct_openai_reader *reader, const char
 
 /* ---- documents ---- */
 
-/* The query is never cut: it is the first prompt where vectors are compared, and in front of each
- * document where a model reads pairs; then the documents need some room beside it. Its bytes have a
- * limit, too, as they are read as often as there are documents. */
+/* The first prompt where vectors are compared, and in front of each document where a model reads
+ * pairs. */
 static enum ct_status read_query(struct ct_openai_reader *reader)
 {
-    struct ct_request *request = reader->request;
-    const char *text = json_string_value(reader->query);
-    const int context_tok = reader->model->info->context_tok;
-    enum { LEAST_TOK = 3 }; /* of a document: a token, and what may be around it */
-    if (json_string_length(reader->query) > CT_MAX_QUERY_BYTES)
-        return ct_refuse(reader->refusal, 400, "invalid_value", "query",
-                         "query: %zu bytes are more than %d", json_string_length(reader->query),
-                         CT_MAX_QUERY_BYTES);
-    enum ct_status status =
-        add_text(reader, "query", NULL, text, json_string_length(reader->query), false);
-    if (status != CT_OK || ct_request_is_by_vectors(request))
+    enum ct_status status = add_front(reader, "query", reader->query);
+    if (status != CT_OK || ct_request_is_by_vectors(reader->request))
         return status;
-    const int n_tok = request->prompts[--request->n_prompts].n_tok;
-    if (n_tok + LEAST_TOK > context_tok)
-        return ct_refuse(reader->refusal, 400, "context_length_exceeded", "query",
-                         "query: %d tokens leave no room for documents in the context of %d tokens",
-                         n_tok, context_tok);
-    return CT_OK;
+    return drop_front(reader, "query");
 }
 
 static enum ct_status read_document(struct ct_openai_reader *reader, const char *field,

@@ -3,7 +3,9 @@ reference answers are in golden/encoder_answers.json, and from an encoder that m
 
 import json
 import math
+import os
 import pathlib
+import subprocess
 import unittest
 
 from live_server import Server
@@ -117,6 +119,41 @@ class Classify(Rows):
         self.assertTrue(cut["truncated"])
         self.assertNotIn("truncated", by_hand)
         self.assertEqual(cut["labels"], by_hand["labels"])
+
+    def test_pairs(self):
+        pairs = [{"text": QUERY, "text_pair": document} for document in DOCUMENTS]
+        by_hand = self.ok("/v1/classify", model="cross", input=[pair(QUERY, document) for document in DOCUMENTS])
+        self.assertEqual(self.ok("/v1/classify", model="cross", input=pairs)["data"], by_hand["data"])
+        [one] = self.ok("/v1/classify", model="cross", input=pairs[2])["data"]
+        self.assertEqual(one["labels"], by_hand["data"][2]["labels"])
+        # A model of BERT's family also tells the two apart by the types of tokens.
+        [typed] = self.ok("/v1/classify", model="nli", input=pairs[0])["data"]
+        command = [os.environ["CENTROID"], "classify", MODELS["nli"], "--text", QUERY, "--second", DOCUMENTS[0]]
+        printed = json.loads(subprocess.check_output([*command, "--activations", "float", "--json"]))
+        for label, expected in zip(typed["labels"], printed["labels"], strict=True):
+            self.assertEqual(label["label"], expected["label"])
+            self.assertAlmostEqual(label["probability"], expected["probability"], delta=1e-6)
+
+    def test_a_long_pair(self):
+        long = {"text": QUERY, "text_pair": "to " * 200}
+        self.assertIn(f" {CONTEXT} ", self.refused("/v1/classify", "input", model="cross", input=long))
+        [cut] = self.ok("/v1/classify", model="cross", input=long, truncate=True)["data"]
+        kept = pair(QUERY, "to " * 200)[: CONTEXT - 1] + [2]
+        [by_hand] = self.ok("/v1/classify", model="cross", input=kept)["data"]
+        self.assertTrue(cut["truncated"])
+        self.assertEqual(cut["labels"], by_hand["labels"])
+        front = {"text": "to " * 147, "text_pair": "it"}
+        message = self.refused("/v1/classify", "input[0].text", model="cross", input=[front], truncate=True)
+        self.assertIn("leave no room", message)
+
+    def test_wrong_pairs(self):
+        good = {"text": "is", "text_pair": "it"}
+        for wrong in ({"text": "is"}, {**good, "more": 1}, {"text": 1, "text_pair": "it"}, {}):
+            self.refused("/v1/classify", "input", model="nli", input=wrong)
+            self.refused("/v1/classify", "input[1]", model="nli", input=[good, wrong])
+        self.refused("/v1/classify", "input[1]", model="nli", input=[good, "it"])
+        self.refused("/v1/classify", "input.text", model="nli", input={**good, "text": ""})
+        self.refused("/v1/embeddings", "input", model="vectors", input=good)
 
     def test_wrong_requests(self):
         self.refused("/v1/classify", "input", model="nli")
