@@ -44,8 +44,8 @@ static inline float ct_rows_i8_sum(const struct ct_rows_i8 *x, int64_t t, int64_
  *         part = fmaf((float)dot, x.scale[t,h], part)
  *     acc = fmaf(part, scale[r,q], acc)                                        (f32; acc starts at 0)
  *     acc = fmaf(ct_rows_i8_sum of the same h, offset[r,q], acc)               (only with an offset)
- * and stores y = acc, or y + acc where is_added, plus bias[r] where there is one. The same bits in every
- * variant.
+ * and stores y = acc, times token_scale[t] where there is one; or y + that where is_added; plus bias[r]
+ * where there is one. The same bits in every variant.
  *
  * linear_f32 takes float activations and a float codebook:
  *     acc_q = sum over j in group of codebook_f32[index[r,j]] * x[t,j], acc += scale * acc_q + offset * sum x
@@ -66,6 +66,7 @@ struct ct_linear {
     const uint16_t *offset;     /* as scale, or NULL for 0 */
     int64_t m;                  /* tokens */
     struct ct_rows_i8 x_i8;
+    const float *token_scale;   /* [m], or NULL; of linear_i8 alone */
     const float *x_f32;         /* [m, ldx], zeros from k to k padded to 64 */
     int64_t ldx;
     float *y;                   /* [m, ldy] */

@@ -93,6 +93,7 @@ static void make_activations_i8(struct check *c, struct ct_linear *a)
                 sum[t * n_groups + j / CT_X_GROUP] += (int32_t)value;
         }
     a->x_i8 = (struct ct_rows_i8){q, scale, sum, ldq, n_groups};
+    a->token_scale = check_int(c, 0, 2) == 0 ? check_floats(c, a->m) : NULL;
 }
 
 typedef void linear_fn(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end);
@@ -115,6 +116,7 @@ static void check_independent(struct check *c, linear_fn *linear, const struct c
             alone.x_i8.q = a->x_i8.q + t * a->x_i8.ldq;
             alone.x_i8.scale = a->x_i8.scale + t * a->x_i8.n_groups;
             alone.x_i8.sum = a->x_i8.sum + t * a->x_i8.n_groups;
+            alone.token_scale = a->token_scale != NULL ? a->token_scale + t : NULL;
         }
         for (int64_t tile = 0; tile < (a->n + 15) / 16; tile++)
             linear(&alone, tile, tile + 1);

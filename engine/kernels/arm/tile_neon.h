@@ -80,6 +80,8 @@ CT_INLINE void ct_store_rows_neon(const struct ct_linear *a, int64_t tile, int64
         if (n <= 0)
             return;
         v_f32 value = values[i];
+        if (a->token_scale != NULL)
+            value = vmulq_n_f32(value, a->token_scale[t]);
         if (a->is_added)
             value = vaddq_f32(v_load_n(y, n), value);
         v_store_n(y, n, a->bias != NULL ? vaddq_f32(value, v_load_n(a->bias + row, n)) : value);

@@ -21,7 +21,9 @@ static float f16_or(const uint16_t *values, int64_t i, float absent)
 static void store(const struct ct_linear *a, int64_t t, int64_t row, float value)
 {
     float *y = a->y + t * a->ldy + row;
-    *y = (a->is_added ? *y + value : value) + (a->bias != NULL ? a->bias[row] : 0);
+    if (a->is_added)
+        value = *y + value;
+    *y = a->bias != NULL ? value + a->bias[row] : value;
 }
 
 void ct_linear_i8_scalar(const struct ct_linear *a, int64_t tile_begin, int64_t tile_end)
@@ -53,7 +55,7 @@ void ct_linear_i8_scalar(const struct ct_linear *a, int64_t tile_begin, int64_t 
                                               (end + CT_X_GROUP - 1) / CT_X_GROUP),
                                f16_or(a->offset, place, 0), acc);
             }
-            store(a, t, row, acc);
+            store(a, t, row, a->token_scale != NULL ? acc * a->token_scale[t] : acc);
         }
     }
 }

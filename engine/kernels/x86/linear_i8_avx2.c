@@ -615,6 +615,8 @@ static void few_at_a_time(const struct ct_linear *a, int64_t tile_begin, int64_t
         part.x_i8.scale = a->x_i8.scale + t * a->x_i8.n_groups;
         part.x_i8.sum = a->x_i8.sum + t * a->x_i8.n_groups;
         part.y = a->y + t * a->ldy;
+        if (a->token_scale != NULL)
+            part.token_scale = a->token_scale + t;
         run(&part, tile_begin, tile_end);
     }
 }

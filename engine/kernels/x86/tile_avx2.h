@@ -196,6 +196,8 @@ CT_INLINE void ct_store_rows_avx2(const struct ct_linear *a, int64_t tile, int64
         if (n <= 0)
             return;
         __m256 value = values[h];
+        if (a->token_scale != NULL)
+            value = _mm256_mul_ps(value, _mm256_broadcast_ss(a->token_scale + t));
         if (a->is_added)
             value = _mm256_add_ps(v_load_n(y, n), value);
         v_store_n(y, n, a->bias != NULL ? _mm256_add_ps(value, v_load_n(a->bias + row, n)) : value);

@@ -97,15 +97,4 @@ CT_INLINE __m512i ct_lookup_tile_avx512(const struct ct_lookup_avx512 *l, __m512
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
 }
 
-/* Stores a tile's 16 values of token t; y ends at row n. */
-CT_INLINE void ct_store_rows_avx512(const struct ct_linear *a, int64_t tile, int64_t t,
-                                    __m512 value)
-{
-    int64_t row = tile * CT_TILE_ROWS, n = a->n - row;
-    float *y = a->y + t * a->ldy + row;
-    if (a->is_added)
-        value = v_add(v_load_n(y, n), value);
-    v_store_n(y, n, a->bias != NULL ? v_add(value, v_load_n(a->bias + row, n)) : value);
-}
-
 #endif
