@@ -31,7 +31,7 @@ static enum ct_status open_model(struct ct_models *models, const struct ct_confi
         .memory_bytes = memory_bytes,
         .max_sessions = (int)config->n_sessions,
         .has_prefix_cache = config->prefix_cache == 0,
-        .activations = config->activations == 0 ? CT_ACTIVATIONS_INT8 : CT_ACTIVATIONS_FLOAT,
+        .activations = (enum ct_activations)config->activations,
         .kv = config->kv == 0 ? CT_KV_F16 : CT_KV_INT8,
     };
     ct_log(CT_LOG_INFO, "loading %s from %s (%d of %d)", place->name, place->path, i + 1,

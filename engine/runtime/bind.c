@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-/* A 64-byte aligned block that the binding frees; NULL when memory is short. */
-static void *own(struct ct_binding *b, size_t n_bytes)
+void *ct_binding_own(struct ct_binding *b, size_t n_bytes)
 {
     void *block = aligned_alloc(64, (n_bytes + 64) & ~(size_t)63);
     if (block != NULL)
@@ -16,7 +15,7 @@ static void *own(struct ct_binding *b, size_t n_bytes)
 /* All rows of a weight as f32, in Hugging Face's order. */
 static float *rows_f32(struct ct_binding *b, const struct ct_weight *weight, int64_t n, int64_t k)
 {
-    float *rows = own(b, (size_t)n * (size_t)k * sizeof *rows);
+    float *rows = ct_binding_own(b, (size_t)n * (size_t)k * sizeof *rows);
     for (int64_t i = 0; rows != NULL && i < n; i++)
         ct_weight_row_f32(weight, i, rows + i * k);
     return rows;
@@ -35,7 +34,7 @@ static enum ct_status bind_clustered(struct ct_binding *b, const struct ct_slot 
     if (c->codebook_f32 != NULL)
         return CT_OK;
     int64_t n = c->n_codebooks << c->bits;
-    float *codebook = own(b, (size_t)n * sizeof *codebook);
+    float *codebook = ct_binding_own(b, (size_t)n * sizeof *codebook);
     if (codebook == NULL)
         return ct_error_set(err, CT_MEMORY, "%s: no memory for its codebook", slot->name);
     for (int64_t i = 0; i < n; i++)
@@ -84,7 +83,7 @@ static enum ct_status bind_places(struct ct_binding *b, const struct ct_patches 
                                   const struct ct_slot *slot, const struct ct_weight *weight,
                                   struct ct_matrix *m, struct ct_error *err)
 {
-    float *table = own(b, (size_t)(slot->n * slot->k) * sizeof *table);
+    float *table = ct_binding_own(b, (size_t)(slot->n * slot->k) * sizeof *table);
     if (table == NULL)
         return ct_error_set(err, CT_MEMORY, "%s: no memory for %lld places", slot->name,
                             (long long)slot->n);
@@ -130,7 +129,7 @@ enum ct_status ct_binding_init(struct ct_binding *b, const struct ct_graph *grap
 {
     *b = (struct ct_binding){0};
     b->matrices = calloc((size_t)graph->n_slots + 1, sizeof *b->matrices);
-    b->owned = calloc((size_t)graph->n_slots + 1, sizeof *b->owned);
+    b->owned = calloc(3 * (size_t)graph->n_slots + 1, sizeof *b->owned);
     enum ct_status status = CT_OK;
     if (b->matrices == NULL || b->owned == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for %d weights", graph->n_slots);

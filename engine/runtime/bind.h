@@ -23,6 +23,10 @@ CT_MUST_CHECK enum ct_status ct_binding_init(struct ct_binding *binding,
                                              const struct ct_graph *graph,
                                              const struct ct_model_file *file,
                                              struct ct_error *err);
+/* A 64-byte aligned block that lives as long as the binding, with room for three a weight and one
+ * beside; NULL when memory is short. */
+void *ct_binding_own(struct ct_binding *binding, size_t n_bytes);
+
 void ct_binding_deinit(struct ct_binding *binding);
 
 /* CT_FORMAT where a plain weight is not there (NULL) or has another shape than its slot. */

@@ -7,6 +7,7 @@
 #include "engine/base/processors.h"
 #include "engine/graph/family.h"
 #include "engine/runtime/engine_internal.h"
+#include "engine/runtime/w8a8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,10 +91,14 @@ static enum ct_status open_backend(struct ct_engine *engine,
         .max_logits = engine->info.max_step_logits,
         .context_tok = engine->info.context_tok,
         .is_float = options->activations == CT_ACTIVATIONS_FLOAT,
+        .is_token_i8 = options->activations == CT_ACTIVATIONS_W8A8,
         .is_kv_i8 = options->kv == CT_KV_INT8,
     };
-    enum ct_status status =
-        ct_cpu_open(&engine->graph, engine->binding.matrices, &cpu, &engine->backend, err);
+    enum ct_status status = CT_OK;
+    if (cpu.is_token_i8)
+        status = ct_w8a8_bind(&engine->binding, &engine->graph, engine->pool, err);
+    if (status == CT_OK)
+        status = ct_cpu_open(&engine->graph, engine->binding.matrices, &cpu, &engine->backend, err);
     if (status == CT_OK)
         status = ct_energy_meter_open(NULL, NULL, &engine->meter, err);
     if (status != CT_OK)

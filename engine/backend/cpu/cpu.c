@@ -137,6 +137,7 @@ static void free_input(struct ct_cpu_input *input)
     free(input->q);
     free(input->scale);
     free(input->sum);
+    free(input->token);
 }
 
 static void cpu_close(struct ct_backend *backend)
@@ -188,7 +189,16 @@ static bool allocate_input(struct ct_cpu_input *input, int64_t n_rows, int64_t m
     input->q = allocate(n_rows * max_k, sizeof *input->q);
     input->scale = allocate(n_rows * max_k / CT_X_GROUP, sizeof *input->scale);
     input->sum = allocate(n_rows * max_k / CT_X_GROUP, sizeof *input->sum);
-    return input->q != NULL && input->scale != NULL && input->sum != NULL;
+    input->token = allocate(n_rows, sizeof *input->token);
+    return input->q != NULL && input->scale != NULL && input->sum != NULL && input->token != NULL;
+}
+
+/* What quantize_token leaves as it is. */
+static void fill_input(struct ct_cpu_input *input, int64_t n_rows, int64_t max_k)
+{
+    for (int64_t i = 0; i < n_rows * max_k / CT_X_GROUP; i++)
+        input->scale[i] = 1;
+    memset(input->sum, 0, (size_t)(n_rows * max_k / CT_X_GROUP) * sizeof *input->sum);
 }
 
 static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *options)
@@ -215,6 +225,10 @@ static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *
         cpu->inverse_frequency == NULL || cpu->cos == NULL || cpu->sin == NULL ||
         cpu->own_row == NULL || cpu->is_fused == NULL || cpu->bias == NULL || cpu->spans == NULL)
         return false;
+    if (cpu->is_token_i8) {
+        fill_input(&cpu->input, max_rows, cpu->max_k);
+        fill_input(&cpu->own, n_threads * CT_CPU_FEW_ROWS, cpu->max_k);
+    }
     for (int i = 0; i < g->n_nodes; i++)
         cpu->is_fused[i] = ct_cpu_can_fuse(cpu, i);
     for (int64_t i = 0; i < half && g->heads.rope_theta > 0; i++)
@@ -237,6 +251,7 @@ enum ct_status ct_cpu_open(const struct ct_graph *graph, const struct ct_matrix 
     cpu->pool = options->pool;
     cpu->kernels = ct_kernels();
     cpu->is_float = options->is_float;
+    cpu->is_token_i8 = options->is_token_i8;
     cpu->is_kv_i8 = options->is_kv_i8;
     snprintf(cpu->name, sizeof cpu->name, "cpu-%s", ct_isa_name(ct_isa_current()));
     enum ct_status status = check_supported(graph, err);

@@ -11,6 +11,7 @@ struct ct_cpu_options {
     int64_t max_logits;
     int64_t context_tok; /* of the longest session */
     bool is_float;       /* float activations instead of int8 */
+    bool is_token_i8;    /* int8 with one scale a token instead of one for each CT_X_GROUP columns */
     bool is_kv_i8;       /* keys and values in int8 instead of f16 */
 };
 

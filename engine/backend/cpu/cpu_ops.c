@@ -311,10 +311,34 @@ static struct ct_rows_i8 rows_of_input(const struct ct_cpu_input *input, int64_t
                                (k + CT_X_GROUP - 1) / CT_X_GROUP};
 }
 
+/* A token with one scale. Adding 1.5 * 2^23 rounds to an integer, halves to even, in any vector. */
+static void quantize_token(const float *row, int64_t k, int8_t *q, float *scale)
+{
+    const float round = 12582912;
+    float peak = 0;
+    for (int64_t j = 0; j < k; j++) {
+        const float size = fabsf(row[j]);
+        peak = size > peak ? size : peak;
+    }
+    const float inverse = peak > 0 ? 127 / peak : 0;
+    for (int64_t j = 0; j < k; j++) {
+        float value = row[j] * inverse;
+        value = value > -127 ? value : -127;
+        value = value < 127 ? value : 127;
+        q[j] = (int8_t)(value + round - round);
+    }
+    memset(q + k, 0, (size_t)(((k + 63) & ~(int64_t)63) - k));
+    *scale = peak / 127;
+}
+
 static void quantize_row(const struct ct_cpu *cpu, const struct ct_cpu_input *input,
                          const float *row, int64_t k, int64_t t)
 {
     const struct ct_rows_i8 x = rows_of_input(input, k);
+    if (cpu->is_token_i8) {
+        quantize_token(row, k, input->q + t * x.ldq, &input->token[t]);
+        return;
+    }
     cpu->kernels->quantize_i8(row, k, input->q + t * x.ldq, input->scale + t * x.n_groups,
                               input->sum + t * x.n_groups);
 }
@@ -344,7 +368,8 @@ static struct ct_cpu_input own_input(const struct ct_cpu_walk *walk)
     const struct ct_cpu *cpu = walk->cpu;
     const int64_t first = walk->worker * CT_CPU_FEW_ROWS * cpu->max_k;
     return (struct ct_cpu_input){cpu->own.q + first, cpu->own.scale + first / CT_X_GROUP,
-                                 cpu->own.sum + first / CT_X_GROUP};
+                                 cpu->own.sum + first / CT_X_GROUP,
+                                 cpu->own.token + walk->worker * CT_CPU_FEW_ROWS};
 }
 
 /* All rows of a LINEAR's input for this worker alone, with the operation before it where that is
@@ -412,6 +437,7 @@ static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
         .offset = c->offset,
         .m = m,
         .x_i8 = rows_of_input(input, c->k),
+        .token_scale = cpu->is_token_i8 ? input->token : NULL,
         .x_f32 = x,
         .ldx = ldx,
         .y = y,

@@ -15,6 +15,7 @@ struct ct_cpu_input {
     int8_t *q;
     float *scale;
     int32_t *sum;
+    float *token; /* [rows]: with is_token_i8, the scales */
 };
 
 struct ct_cpu {
@@ -25,6 +26,7 @@ struct ct_cpu {
     const struct ct_kernel_table *kernels;
     struct ct_pool *pool;
     bool is_float;
+    bool is_token_i8; /* then all of an input's scales are 1, and its tokens have theirs */
     bool is_kv_i8;
     float *arena;              /* [graph->arena_floats] */
     float *inverse_frequency;  /* [D/2] */

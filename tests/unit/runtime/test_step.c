@@ -28,6 +28,8 @@ static const struct {
     {"clustered, float", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_FLOAT, CT_KV_F16},
     {"clustered qwen2, int8", CT_CLUSTERED_QWEN2, CT_ACTIVATIONS_INT8, CT_KV_F16},
     {"clustered, all int8", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_INT8, CT_KV_INT8},
+    {"float weights, W8A8", CT_TEST_DIR "/support/fixture", CT_ACTIVATIONS_W8A8, CT_KV_F16},
+    {"clustered, W8A8", CT_CLUSTERED_FIXTURE, CT_ACTIVATIONS_W8A8, CT_KV_INT8},
 };
 
 static struct ct_engine *open_engine(int model, int n_threads)
