@@ -5,7 +5,7 @@
  * 2023): so a token's result does not depend on how its prompt was cut or on who does what. In a step of
  * few rows the spans of all rows and heads are dealt out to the workers, which keeps them all busy when a
  * session is long; otherwise a worker takes all spans of a (row, head). In an encoder all rows of a
- * sequence see the same keys: there as many rows as the kernel takes go through a head's keys together.
+ * sequence see the same keys: there a block of rows goes through a head's keys together.
  *
  *   cpu->spans: for each (row, KV head) of a step of few rows, or each worker:
  *       [spans]{ out [n_rep, D], peak [n_rep], sum [n_rep] }
@@ -20,6 +20,8 @@
 enum {
     SPAN_PAGES = 2,
     SPAN_TOK = SPAN_PAGES * CT_PAGE_TOK,
+    BLOCK_ROWS =
+        15, /* of an encoder: whole threes, which kernels take at a time, up to CT_MAX_REP */
 };
 
 static int n_rep_of(const struct ct_cpu *cpu)
@@ -362,7 +364,7 @@ static void attend_by_blocks(struct ct_cpu_walk *walk, const struct ct_node *nod
     int64_t item = 0, n_rows;
     for (int64_t t = 0; t < batch->n_rows; t += n_rows) {
         n_rows = batch->lengths[t] - batch->positions[t];
-        n_rows = n_rows < CT_MAX_REP ? n_rows : CT_MAX_REP;
+        n_rows = n_rows < BLOCK_ROWS ? n_rows : BLOCK_ROWS;
         for (int h = 0; h < n_heads; h++, item++)
             if (item % walk->n_workers == walk->worker)
                 attend_block(walk, node, t, (int)n_rows, h);
