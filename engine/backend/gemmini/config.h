@@ -1,0 +1,64 @@
+/* The configuration of the simulated machine: an INI file over a preset.
+ *
+ *     # a comment, also with ;
+ *     [mem]
+ *     latency = 100
+ *
+ * config.def lists every key with its limits; each is a field called section_key. An unknown section
+ * or key, a key given twice, and a value out of its limits are errors that name file and line. Plain
+ * data; any thread. */
+#ifndef CT_BACKEND_GEMMINI_CONFIG_H
+#define CT_BACKEND_GEMMINI_CONFIG_H
+
+#include "engine/base/status.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+struct ct_gem_config {
+#define CT_GEM_INT(section, key, value, low, high, help)  int section##_##key;
+#define CT_GEM_REAL(section, key, value, low, high, help) double section##_##key;
+#define CT_GEM_CHOICE(section, key, value, choices, help) int section##_##key;
+#include "engine/backend/gemmini/config.def"
+#undef CT_GEM_INT
+#undef CT_GEM_REAL
+#undef CT_GEM_CHOICE
+};
+
+/* Values of the choices that code asks for, in the order of config.def. */
+enum { CT_GEM_DATAFLOW_BOTH, CT_GEM_DATAFLOW_WS, CT_GEM_DATAFLOW_OS };
+enum { CT_GEM_ROUNDING_RTL, CT_GEM_ROUNDING_LIBGEMMINI };
+enum { CT_GEM_TILER_AUTO, CT_GEM_TILER_MAPPER };
+
+/* default, ibert, survey_nas, survey_fusion_128, survey_fusion_256, lpddr4. CT_NOT_FOUND lists them. */
+CT_MUST_CHECK enum ct_status ct_gem_config_preset(const char *name, struct ct_gem_config *config,
+                                                  struct ct_error *err);
+
+/* The names of the presets, one after the other from 0; NULL behind the last. */
+const char *ct_gem_config_preset_name(int index);
+
+/* Lays the settings of an INI text [n_bytes] over *config, which holds a preset before. name is the
+ * file's, for messages. CT_INVALID; *config is then half changed. */
+CT_MUST_CHECK enum ct_status ct_gem_config_parse(const char *name, const char *text, size_t n_bytes,
+                                                 struct ct_gem_config *config,
+                                                 struct ct_error *err);
+
+/* What no single key's limits say, for configurations that were set by code: banks divide their
+ * memory, a bus moves whole requests. ct_gem_config_parse asks this too. CT_INVALID. */
+CT_MUST_CHECK enum ct_status ct_gem_config_check(const struct ct_gem_config *config,
+                                                 struct ct_error *err);
+
+/* All keys as an INI text with their help, which ct_gem_config_parse reads back. */
+void ct_gem_config_print(const struct ct_gem_config *config, FILE *file);
+
+static inline unsigned ct_gem_config_spad_rows(const struct ct_gem_config *config)
+{
+    return (unsigned)config->spad_kb * 64;
+}
+
+static inline unsigned ct_gem_config_acc_rows(const struct ct_gem_config *config)
+{
+    return (unsigned)config->acc_kb * 16;
+}
+
+#endif
