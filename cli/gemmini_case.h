@@ -43,7 +43,8 @@ struct ct_gemmini_fill {
     int64_t low, high;
 };
 
-/* A matrix that memory holds afterwards: the FNV-1a-64 of its rows, one after the other. */
+/* A matrix that memory holds afterwards: the FNV-1a-64 of its rows, one after the other, from the offset basis
+ * 1469598103934665603. */
 struct ct_gemmini_expect {
     uint64_t address, stride_bytes, hash;
     size_t rows, row_bytes;
