@@ -146,15 +146,13 @@ static enum ct_status read_command(const json_t *list, struct ct_gem_command *ou
     return CT_OK;
 }
 
-static enum ct_status read_fill(const json_t *object, struct ct_gemmini_fill *out,
-                                struct ct_error *err)
+static enum ct_status read_fill(const json_t *object, struct ct_gem_fill *out, struct ct_error *err)
 {
     const char *fill = json_string_value(json_object_get(object, "fill"));
     const char *type = json_string_value(json_object_get(object, "type"));
-    uint64_t n;
     enum ct_status status = ct_gemmini_number(object, "addr", INT64_MAX, &out->address, err);
     if (status == CT_OK)
-        status = ct_gemmini_number(object, "count", CT_GEMMINI_MAX_BYTES, &n, err);
+        status = ct_gemmini_number(object, "count", CT_GEM_TRACE_MAX_BYTES, &out->n, err);
     if (status == CT_OK)
         status = ct_gemmini_number(object, "seed", UINT64_MAX, &out->seed, err);
     if (status != CT_OK)
@@ -169,31 +167,31 @@ static enum ct_status read_fill(const json_t *object, struct ct_gemmini_fill *ou
     if (!json_is_integer(low) || !json_is_integer(high) || out->low < INT32_MIN ||
         out->high > INT32_MAX || out->low > out->high)
         return ct_error_set(err, CT_FORMAT, "'lo' and 'hi' are no range of int32");
-    out->n = (size_t)n;
     out->element_bytes = strcmp(type, "i8") == 0 ? 1 : 4;
     return CT_OK;
 }
 
-static enum ct_status read_expect(const json_t *object, struct ct_gemmini_expect *out,
+static enum ct_status read_expect(const json_t *object, struct ct_gem_print *out, uint64_t *hash,
                                   struct ct_error *err)
 {
-    uint64_t rows, cols, element;
+    uint64_t element = 0;
     enum ct_status status = ct_gemmini_number(object, "addr", INT64_MAX, &out->address, err);
     if (status == CT_OK)
-        status = ct_gemmini_number(object, "rows", 1 << 24, &rows, err);
+        status = ct_gemmini_number(object, "rows", 1 << 24, &out->rows, err);
     if (status == CT_OK)
-        status = ct_gemmini_number(object, "cols", 1 << 24, &cols, err);
+        status = ct_gemmini_number(object, "cols", 1 << 24, &out->cols, err);
     if (status == CT_OK)
-        status = ct_gemmini_number(object, "elem_bytes", 8, &element, err);
+        status = ct_gemmini_number(object, "elem_bytes", 4, &element, err);
     if (status == CT_OK)
-        status = ct_gemmini_number(object, "row_stride_bytes", CT_GEMMINI_MAX_BYTES,
+        status = ct_gemmini_number(object, "row_stride_bytes", CT_GEM_TRACE_MAX_BYTES,
                                    &out->stride_bytes, err);
     if (status != CT_OK)
         return status;
-    if (!parse_number(json_object_get(object, "fnv1a64"), 16, &out->hash))
+    if ((element != 1 && element != 4) || out->rows == 0 || out->cols == 0)
+        return ct_error_set(err, CT_FORMAT, "is no matrix of 'elem_bytes' 1 or 4");
+    if (!parse_number(json_object_get(object, "fnv1a64"), 16, hash))
         return ct_error_set(err, CT_FORMAT, "'fnv1a64' is no number in base 16");
-    out->rows = (size_t)rows;
-    out->row_bytes = (size_t)(cols * element);
+    out->element_bytes = (int)element;
     return CT_OK;
 }
 
@@ -214,96 +212,47 @@ enum ct_status ct_gemmini_case_init(const json_t *object, struct ct_gemmini_case
 {
     const json_t *commands = NULL, *fills = NULL, *expects = NULL;
     *out = (struct ct_gemmini_case){.name = json_string_value(json_object_get(object, "name"))};
+    struct ct_gem_trace *trace = &out->trace;
     if (out->name == NULL)
         return ct_error_set(err, CT_FORMAT, "a case without a name");
-    enum ct_status status = allocate(object, "cmds", sizeof *out->commands, &commands,
-                                     (void **)&out->commands, &out->n_commands, err);
+    enum ct_status status = allocate(object, "cmds", sizeof *trace->commands, &commands,
+                                     (void **)&trace->commands, &trace->n_commands, err);
     if (status == CT_OK)
-        status = allocate(object, "mem", sizeof *out->fills, &fills, (void **)&out->fills,
-                          &out->n_fills, err);
+        status = allocate(object, "mem", sizeof *trace->fills, &fills, (void **)&trace->fills,
+                          &trace->n_fills, err);
     if (status == CT_OK)
-        status = allocate(object, "expect", sizeof *out->expects, &expects, (void **)&out->expects,
-                          &out->n_expects, err);
-    for (size_t i = 0; status == CT_OK && i < out->n_commands; i++)
-        if ((status = read_command(json_array_get(commands, i), &out->commands[i], err)) != CT_OK)
+        status = allocate(object, "expect", sizeof *trace->prints, &expects,
+                          (void **)&trace->prints, &trace->n_prints, err);
+    if (status == CT_OK)
+        status = allocate(object, "expect", sizeof *out->hashes, &expects, (void **)&out->hashes,
+                          &trace->n_prints, err);
+    for (size_t i = 0; status == CT_OK && i < trace->n_commands; i++)
+        if ((status = read_command(json_array_get(commands, i), &trace->commands[i], err)) != CT_OK)
             ct_error_prefix(err, "command %zu", i);
-    for (size_t i = 0; status == CT_OK && i < out->n_fills; i++)
-        if ((status = read_fill(json_array_get(fills, i), &out->fills[i], err)) != CT_OK)
+    for (size_t i = 0; status == CT_OK && i < trace->n_fills; i++)
+        if ((status = read_fill(json_array_get(fills, i), &trace->fills[i], err)) != CT_OK)
             ct_error_prefix(err, "mem %zu", i);
-    for (size_t i = 0; status == CT_OK && i < out->n_expects; i++)
-        if ((status = read_expect(json_array_get(expects, i), &out->expects[i], err)) != CT_OK)
+    for (size_t i = 0; status == CT_OK && i < trace->n_prints; i++)
+        if ((status = read_expect(json_array_get(expects, i), &trace->prints[i], &out->hashes[i],
+                                  err)) != CT_OK)
             ct_error_prefix(err, "expect %zu", i);
     return status == CT_OK ? CT_OK : ct_error_prefix(err, "%.100s", out->name);
 }
 
 void ct_gemmini_case_deinit(struct ct_gemmini_case *c)
 {
-    free(c->commands);
-    free(c->fills);
-    free(c->expects);
-    *c = (struct ct_gemmini_case){0};
+    ct_gem_trace_deinit(&c->trace);
+    free(c->hashes);
+    c->hashes = NULL;
 }
 
-static uint64_t splitmix64(uint64_t x)
-{
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
-static uint64_t expect_end(const struct ct_gemmini_expect *expect)
-{
-    return expect->address + (expect->rows > 0 ? (expect->rows - 1) * expect->stride_bytes : 0) +
-           expect->row_bytes;
-}
-
-enum ct_status ct_gemmini_case_fill(const struct ct_gemmini_case *c,
-                                    struct ct_gemmini_memory *memory, struct ct_error *err)
-{
-    uint64_t first = UINT64_MAX, end = 0;
-    for (size_t i = 0; i < c->n_fills; i++) {
-        const struct ct_gemmini_fill *fill = &c->fills[i];
-        const uint64_t fill_end = fill->address + fill->n * (uint64_t)fill->element_bytes;
-        first = fill->address < first ? fill->address : first;
-        end = fill_end > end ? fill_end : end;
-    }
-    for (size_t i = 0; i < c->n_expects; i++) {
-        first = c->expects[i].address < first ? c->expects[i].address : first;
-        end = expect_end(&c->expects[i]) > end ? expect_end(&c->expects[i]) : end;
-    }
-    *memory = (struct ct_gemmini_memory){.address = first};
-    if (first >= end)
-        return CT_OK;
-    if (end - first > CT_GEMMINI_MAX_BYTES)
-        return ct_error_set(err, CT_TOO_LARGE, "%.100s: memory spans more than %d bytes", c->name,
-                            CT_GEMMINI_MAX_BYTES);
-    memory->n_bytes = (size_t)(end - first);
-    memory->bytes = calloc(memory->n_bytes, 1);
-    if (memory->bytes == NULL)
-        return ct_error_set(err, CT_MEMORY, "%.100s: no memory for %zu bytes", c->name,
-                            memory->n_bytes);
-    for (size_t i = 0; i < c->n_fills; i++) {
-        const struct ct_gemmini_fill *fill = &c->fills[i];
-        uint8_t *at = memory->bytes + (fill->address - first);
-        for (size_t k = 0; k < fill->n; k++) {
-            const uint64_t span = (uint64_t)(fill->high - fill->low + 1);
-            const int64_t value = fill->low + (int64_t)(splitmix64(fill->seed + k) % span);
-            for (int byte = 0; byte < fill->element_bytes; byte++)
-                *at++ = (uint8_t)((uint64_t)value >> (8 * byte));
-        }
-    }
-    return CT_OK;
-}
-
-uint64_t ct_gemmini_expect_hash(const struct ct_gemmini_expect *expect,
-                                const struct ct_gemmini_memory *memory)
+uint64_t ct_gemmini_hash(const struct ct_gem_print *print, const struct ct_gem_segment *memory)
 {
     uint64_t hash = FNV_BASIS;
-    for (size_t row = 0; row < expect->rows; row++) {
+    for (uint64_t row = 0; row < print->rows; row++) {
         const uint8_t *at =
-            memory->bytes + (expect->address - memory->address) + row * expect->stride_bytes;
-        for (size_t i = 0; i < expect->row_bytes; i++)
+            memory->bytes + (print->address - memory->address) + row * print->stride_bytes;
+        for (uint64_t i = 0; i < print->cols * (uint64_t)print->element_bytes; i++)
             hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
     }
     return hash;

@@ -11,7 +11,7 @@
 #ifndef CT_CLI_GEMMINI_CASE_H
 #define CT_CLI_GEMMINI_CASE_H
 
-#include "engine/backend/gemmini/command.h"
+#include "engine/backend/gemmini/trace.h"
 #include "engine/base/status.h"
 
 #include <jansson.h>
@@ -35,27 +35,12 @@ CT_MUST_CHECK enum ct_status ct_gemmini_file_open(const char *path, struct ct_ge
                                                   struct ct_error *err);
 void ct_gemmini_file_close(struct ct_gemmini_file *file);
 
-/* Element i of memory is low + splitmix64(seed + i) mod (high - low + 1). */
-struct ct_gemmini_fill {
-    uint64_t address, seed;
-    size_t n;
-    int element_bytes; /* 1 or 4, little-endian */
-    int64_t low, high;
-};
-
-/* A matrix that memory holds afterwards: the FNV-1a-64 of its rows, one after the other, from the offset basis
- * 1469598103934665603. */
-struct ct_gemmini_expect {
-    uint64_t address, stride_bytes, hash;
-    size_t rows, row_bytes;
-};
-
+/* A program over its memory. trace.prints are the matrices that it is to leave there; the FNV-1a-64 of the i-th
+ * one's rows, one after the other and from the offset basis 1469598103934665603, is hashes[i]. */
 struct ct_gemmini_case {
     const char *name; /* the file's */
-    struct ct_gem_command *commands;
-    struct ct_gemmini_fill *fills;
-    struct ct_gemmini_expect *expects;
-    size_t n_commands, n_fills, n_expects;
+    struct ct_gem_trace trace;
+    uint64_t *hashes;
 };
 
 /* The case that an object of file->rows is. CT_FORMAT, CT_MEMORY; deinit in any case. */
@@ -63,22 +48,8 @@ CT_MUST_CHECK enum ct_status ct_gemmini_case_init(const json_t *object, struct c
                                                   struct ct_error *err);
 void ct_gemmini_case_deinit(struct ct_gemmini_case *c);
 
-/* The memory of a case: one block that spans what it fills and what it expects. */
-enum { CT_GEMMINI_MAX_BYTES = 1 << 30 };
-struct ct_gemmini_memory {
-    uint64_t address;
-    size_t n_bytes;
-    uint8_t *bytes; /* to be freed */
-};
-
-/* Fills memory as the case begins. CT_TOO_LARGE past CT_GEMMINI_MAX_BYTES, CT_MEMORY. */
-CT_MUST_CHECK enum ct_status ct_gemmini_case_fill(const struct ct_gemmini_case *c,
-                                                  struct ct_gemmini_memory *memory,
-                                                  struct ct_error *err);
-
-/* The hash of what memory now holds of an expectation. */
-uint64_t ct_gemmini_expect_hash(const struct ct_gemmini_expect *expect,
-                                const struct ct_gemmini_memory *memory);
+/* The hash of what memory, of ct_gem_trace_memory, now holds of a matrix. */
+uint64_t ct_gemmini_hash(const struct ct_gem_print *print, const struct ct_gem_segment *memory);
 
 /* The name without its numbers, which is the name of the case's family: "mm_os_16x16x16" is of "mm_os".
  * out holds at least strlen(name) + 1. */

@@ -98,52 +98,53 @@ const json_t *ct_gemmini_find(const struct ct_gemmini_check *check, const char *
     return found;
 }
 
-/* What a case's program leaves in memory. The machine's own complaint about a program is a difference, said on
- * stderr; out of memory is an error. */
+/* Runs a case's program over memory. Whether it ended: the machine's own complaint about a program is a
+ * difference and said on stderr, but no error of the check. */
 static enum ct_status run_case(const struct ct_gemmini_case *c, const struct ct_gem_config *config,
-                               struct ct_gemmini_memory *memory, bool *has_run,
-                               struct ct_error *err)
+                               struct ct_gem_segment *memory, bool *has_ended, struct ct_error *err)
 {
     struct ct_gem_machine *machine = NULL;
-    *has_run = false;
-    enum ct_status status = ct_gemmini_case_fill(c, memory, err);
-    const struct ct_gem_segment segment = {memory->address, memory->n_bytes, memory->bytes};
+    *has_ended = false;
+    enum ct_status status = ct_gem_trace_memory(&c->trace, memory, err);
     if (status == CT_OK)
-        status = ct_gem_machine_open(config, &segment, memory->n_bytes > 0, &machine, err);
+        status = ct_gem_machine_open(config, memory, 1, &machine, err);
     if (status == CT_OK) {
         struct ct_error problem;
-        *has_run = ct_gem_machine_run(machine, c->commands, c->n_commands, &problem) == CT_OK;
-        if (!*has_run)
+        *has_ended =
+            ct_gem_machine_run(machine, c->trace.commands, c->trace.n_commands, &problem) == CT_OK;
+        if (!*has_ended)
             fprintf(stderr, "%s: %s\n", c->name, problem.message);
     }
     ct_gem_machine_close(machine);
     return status;
 }
 
-/* hashes [n_expects], or NULL for the case's own. */
+/* hashes [n_prints], or NULL for the case's own. */
 static enum ct_status check_case(struct ct_gemmini_check *check, const json_t *object,
                                  const struct ct_gem_config *config, const uint64_t *hashes,
                                  struct ct_error *err)
 {
     struct ct_gemmini_case c;
-    struct ct_gemmini_memory memory = {0};
+    struct ct_gem_segment memory = {0};
+    struct ct_gemmini_family *family = NULL;
     bool is_exact = false;
     enum ct_status status = ct_gemmini_case_init(object, &c, err);
-    struct ct_gemmini_family *family =
-        status == CT_OK && c.n_expects > 0 ? ct_gemmini_family_of(check, c.name) : NULL;
-    if (status == CT_OK && c.n_expects > 0)
-        status = family != NULL ? run_case(&c, config, &memory, &is_exact, err)
-                                : ct_error_set(err, CT_MEMORY, "no memory for families");
-    if (status == CT_OK && family != NULL) {
-        for (size_t i = 0; i < c.n_expects && is_exact; i++) {
-            const uint64_t hash = hashes != NULL ? hashes[i] : c.expects[i].hash;
-            is_exact = ct_gemmini_expect_hash(&c.expects[i], &memory) == hash;
-            if (!is_exact)
-                fprintf(stderr, "%s: result %zu differs\n", c.name, i);
-        }
-        family->cases++;
-        family->exact += is_exact;
+    if (status != CT_OK || c.trace.n_prints == 0)
+        goto out;
+    family = ct_gemmini_family_of(check, c.name);
+    status = family != NULL ? run_case(&c, config, &memory, &is_exact, err)
+                            : ct_error_set(err, CT_MEMORY, "no memory for families");
+    if (status != CT_OK)
+        goto out;
+    for (size_t i = 0; i < c.trace.n_prints && is_exact; i++) {
+        const uint64_t hash = hashes != NULL ? hashes[i] : c.hashes[i];
+        is_exact = ct_gemmini_hash(&c.trace.prints[i], &memory) == hash;
+        if (!is_exact)
+            fprintf(stderr, "%s: result %zu differs\n", c.name, i);
     }
+    family->cases++;
+    family->exact += is_exact;
+out:
     free(memory.bytes);
     ct_gemmini_case_deinit(&c);
     return status;

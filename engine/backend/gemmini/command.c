@@ -2,6 +2,9 @@
 
 enum { ANY = CT_GEM_ANY };
 
+const char *const ct_gem_norm_names[CT_GEM_NORM_INV_SUM_EXP + 1] = {
+    "", "sum", "mean", "variance", "inv_stddev", "max", "sum_exp", "inv_sum_exp"};
+
 const struct ct_gem_instruction_info ct_gem_instructions[CT_GEM_INSTRUCTIONS] = {
 #define CT_GEM_INSTRUCTION(name, mnemonic, funct, type) {mnemonic, funct, type},
 #define CT_GEM_FIELD(instruction, name, text, reg, low, bits, kind)

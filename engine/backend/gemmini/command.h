@@ -84,6 +84,9 @@ enum ct_gem_norm {
     CT_GEM_NORM_INV_SUM_EXP,
 };
 
+/* "", "sum", "mean" and so on. */
+extern const char *const ct_gem_norm_names[CT_GEM_NORM_INV_SUM_EXP + 1];
+
 enum ct_gem_activation {
     CT_GEM_ACT_NONE,
     CT_GEM_ACT_RELU,

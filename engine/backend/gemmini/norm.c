@@ -8,12 +8,14 @@ static void add_squares(struct ct_gem_stat *stat, const int32_t *values, unsigne
     }
 }
 
-/* 1 / sqrt(sum / count), where a root of 0 counts as 1. A sum of squares that wrapped below 0 gives what the
- * root's iteration makes of it: a small negative number, with which the row becomes zeros. */
+/* 1 / sqrt(sum / count), where a root of 0 counts as 1. A sum of squares that wrapped below 0 has no root,
+ * which as an integer is the farthest from 0: such a row becomes zeros. */
 static float inverse_stddev(const struct ct_gem_stat *stat)
 {
-    const int32_t root = stat->count > 0 ? ct_gem_isqrt(stat->sum / stat->count) : 0;
-    return 1.0F / (float)(root != 0 ? root : 1);
+    const int32_t variance = stat->count > 0 ? stat->sum / stat->count : 0;
+    if (variance < 0)
+        return 1.0F / (float)INT32_MIN;
+    return variance > 0 ? 1.0F / (float)ct_gem_isqrt(variance) : 1.0F;
 }
 
 bool ct_gem_norm_step(struct ct_gem_stat *stat, const struct ct_gem_scaling *scaling,
