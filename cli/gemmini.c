@@ -8,7 +8,7 @@
 
 /* What the command line says. */
 struct gemmini {
-    const char *config_path, *preset, *cycles_path;
+    const char *config_path, *preset;
     bool is_json;
     const char **paths;
     int n_paths;
@@ -54,9 +54,6 @@ static enum ct_status check(const struct gemmini *options, struct ct_error *err)
 {
     struct ct_gemmini_check all = {0};
     enum ct_status status = CT_OK;
-    if (options->n_paths > CT_GEMMINI_MAX_FILES)
-        return ct_error_set(err, CT_INVALID, "%d files of at most %d", options->n_paths,
-                            CT_GEMMINI_MAX_FILES);
     for (int i = 0; i < options->n_paths && status == CT_OK; i++) {
         status = ct_gemmini_file_open(options->paths[i], &all.files[i], err);
         all.n_files += status == CT_OK;
@@ -75,22 +72,143 @@ static enum ct_status check(const struct gemmini *options, struct ct_error *err)
     return status;
 }
 
+/* The configuration that --preset and --config ask for. */
+static enum ct_status configure(const struct gemmini *options, struct ct_gem_config *config,
+                                struct ct_error *err)
+{
+    char *text;
+    size_t n_bytes;
+    enum ct_status status = ct_gem_config_preset(options->preset, config, err);
+    if (status != CT_OK || options->config_path == NULL)
+        return status;
+    status = ct_cli_read_file(options->config_path, &text, &n_bytes, err);
+    if (status != CT_OK)
+        return status;
+    status = ct_gem_config_parse(options->config_path, text, n_bytes, config, err);
+    free(text);
+    return status;
+}
+
+static enum ct_status read_trace(const char *path, struct ct_gem_trace *trace, struct ct_error *err)
+{
+    char *text;
+    size_t n_bytes;
+    enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
+    if (status != CT_OK)
+        return status;
+    status = ct_gem_trace_read(path, text, n_bytes, trace, err);
+    free(text);
+    return status;
+}
+
+static enum ct_status run(const struct gemmini *options, struct ct_error *err)
+{
+    struct ct_gem_config config;
+    struct ct_gem_trace trace = {0};
+    struct ct_gem_segment memory = {0};
+    struct ct_gem_machine *machine = NULL;
+    enum ct_status status = configure(options, &config, err);
+    if (status == CT_OK)
+        status = read_trace(options->paths[0], &trace, err);
+    if (status == CT_OK)
+        status = ct_gem_trace_memory(&trace, &memory, err);
+    if (status == CT_OK)
+        status = ct_gem_machine_open(&config, &memory, 1, &machine, err);
+    if (status == CT_OK)
+        status = ct_gem_machine_run(machine, trace.commands, trace.n_commands, err);
+    for (size_t i = 0; i < trace.n_prints && status == CT_OK; i++)
+        ct_gem_print_write(&trace.prints[i], &memory, stdout);
+    if (status == CT_OK)
+        fprintf(stderr, "%zu commands, %llu multiply-accumulates\n", trace.n_commands,
+                (unsigned long long)ct_gem_machine_macs(machine));
+    ct_gem_machine_close(machine);
+    free(memory.bytes);
+    ct_gem_trace_deinit(&trace);
+    return status;
+}
+
+/* Every case of a golden file, under its name. */
+static enum ct_status disassemble_cases(const char *path, struct ct_error *err)
+{
+    struct ct_gemmini_file file;
+    enum ct_status status = ct_gemmini_file_open(path, &file, err);
+    if (status != CT_OK)
+        return status;
+    if (file.kind != CT_GEMMINI_CASES)
+        status = ct_error_set(err, CT_FORMAT, "%s: holds no programs", path);
+    for (size_t i = 0; status == CT_OK && i < json_array_size(file.rows); i++) {
+        struct ct_gemmini_case c;
+        status = ct_gemmini_case_init(json_array_get(file.rows, i), &c, err);
+        if (status == CT_OK) {
+            printf("%s# %s\n", i > 0 ? "\n" : "", c.name);
+            ct_gem_trace_write(&c.trace, stdout);
+        } else {
+            ct_error_prefix(err, "%s", path);
+        }
+        ct_gemmini_case_deinit(&c);
+    }
+    ct_gemmini_file_close(&file);
+    return status;
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+    const size_t n = strlen(text), n_end = strlen(end);
+    return n >= n_end && strcmp(text + n - n_end, end) == 0;
+}
+
+static enum ct_status disasm(const struct gemmini *options, struct ct_error *err)
+{
+    const char *path = options->paths[0];
+    if (ends_in(path, ".json") || ends_in(path, ".json.gz"))
+        return disassemble_cases(path, err);
+    struct ct_gem_trace trace;
+    enum ct_status status = read_trace(path, &trace, err);
+    if (status != CT_OK)
+        return status;
+    ct_gem_trace_write(&trace, stdout);
+    ct_gem_trace_deinit(&trace);
+    return CT_OK;
+}
+
+static const struct {
+    const char *name;
+    enum ct_status (*run)(const struct gemmini *options, struct ct_error *err);
+    int max_files;
+} actions[] = {
+    {"run", run, 1},
+    {"disasm", disasm, 1},
+    {"check", check, CT_GEMMINI_MAX_FILES},
+};
+
 static const struct ct_cli_usage usage = {
     .line = "gemmini run|disasm|check FILE... [OPTION...]",
-    .text = "The simulated Gemmini by itself.",
+    .text =
+        "The simulated Gemmini accelerator by itself (docs/gemmini.md).\n\n"
+        "  run FILE       carries out a program, and prints the matrices that its .print lines "
+        "name\n"
+        "  disasm FILE    lists a program, or those of a golden file (.json, .json.gz), as text\n"
+        "  check FILE...  replays golden files and says, for each family of cases, how many are "
+        "exact",
     .min_positional = 2,
     .missing = "run, disasm or check, or FILE",
 };
 
 int ct_cli_gemmini(int argc, char **argv)
 {
-    enum { MAX_POSITIONAL = CT_GEMMINI_MAX_FILES + 2 };
-    struct gemmini options = {0};
+    enum { MAX_POSITIONAL = CT_GEMMINI_MAX_FILES + 1 };
+    struct gemmini options = {.preset = "default"};
     const char *positional[MAX_POSITIONAL];
     bool wants_help = false;
     int n_positional, exit_code;
     struct ct_error err;
     const struct ct_option table[] = {
+        {"preset", "NAME",
+         "run: the machine: default, ibert, survey_nas, survey_fusion_128, survey_fusion_256 or "
+         "lpddr4 (default).",
+         CT_OPTION_TEXT, &options.preset, 0, 0, NULL},
+        {"config", "FILE", "run: an INI file whose settings replace those of the preset.",
+         CT_OPTION_TEXT, &options.config_path, 0, 0, NULL},
         {"json", NULL, "check: print JSON.", CT_OPTION_FLAG, &options.is_json, 0, 0, NULL},
         {"help", NULL, "Print this.", CT_OPTION_FLAG, &wants_help, 0, 0, NULL},
         {0},
@@ -100,5 +218,18 @@ int ct_cli_gemmini(int argc, char **argv)
         return exit_code;
     options.paths = positional + 1;
     options.n_paths = n_positional - 1;
-    return check(&options, &err) == CT_OK ? CT_EXIT_OK : ct_cli_fail("gemmini", &err);
+    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
+        if (strcmp(actions[i].name, positional[0]) != 0)
+            continue;
+        if (options.n_paths > actions[i].max_files) {
+            ct_error_set(&err, CT_INVALID, "%s takes one file, not %d", positional[0],
+                         options.n_paths);
+            ct_cli_fail("gemmini", &err);
+            return CT_EXIT_USAGE;
+        }
+        return actions[i].run(&options, &err) == CT_OK ? CT_EXIT_OK : ct_cli_fail("gemmini", &err);
+    }
+    ct_error_set(&err, CT_INVALID, "'%s' is not run, disasm or check", positional[0]);
+    ct_cli_fail("gemmini", &err);
+    return CT_EXIT_USAGE;
 }
