@@ -20,11 +20,11 @@ static void write_local(uint32_t address, FILE *file)
         fprintf(file, "0x%" PRIx32, address);
 }
 
-/* The shortest decimal number that has these bits, or the bits. */
+/* The shortest decimal number that has these bits; the bits of what is no number. */
 static void write_scale(uint32_t bits, FILE *file)
 {
     char text[32];
-    for (int digits = 6; digits <= 9; digits++) {
+    for (int digits = 6; digits <= 9 && isfinite(ct_gem_float(bits)); digits++) {
         snprintf(text, sizeof text, "%.*g", digits, (double)ct_gem_float(bits));
         const float back = strtof(text, NULL);
         uint32_t back_bits;

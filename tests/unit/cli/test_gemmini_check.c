@@ -51,7 +51,7 @@ static void programs_are_replayed(void **state)
 {
     char path[TEMP_PATH], text[2048];
     const struct temp_dir *dir = *state;
-    snprintf(path, sizeof path, "%s/cases.json.gz", dir->path);
+    temp_path(dir, "cases.json.gz", path);
     uint64_t hash = UINT64_C(1469598103934665603);
     for (int i = 0; i < 4; i++)
         hash = (hash ^ 5) * UINT64_C(0x100000001b3);
@@ -78,12 +78,8 @@ static void fails(const struct temp_dir *dir, const char *text, const char *mess
     struct ct_gemmini_file file;
     struct ct_gemmini_case c;
     struct ct_error err;
-    snprintf(path, sizeof path, "%s/bad.json", dir->path);
-    FILE *out = fopen(path, "wb");
-    assert_non_null(out);
-    fputs(text, out);
-    fclose(out);
-    enum ct_status status = ct_gemmini_file_open(path, &file, &err);
+    assert_int_equal(temp_write_text(dir, "bad.json", text), 0);
+    enum ct_status status = ct_gemmini_file_open(temp_path(dir, "bad.json", path), &file, &err);
     if (status == CT_OK) {
         status = ct_gemmini_case_init(json_array_get(file.rows, 0), &c, &err);
         ct_gemmini_case_deinit(&c);
@@ -118,7 +114,7 @@ static void a_file_cut_short_is_refused(void **state)
 {
     char path[TEMP_PATH], text[2048];
     const struct temp_dir *dir = *state;
-    snprintf(path, sizeof path, "%s/short.json.gz", dir->path);
+    temp_path(dir, "short.json.gz", path);
     snprintf(text, sizeof text, program, 0ULL);
     write_gz(path, text);
     FILE *file = fopen(path, "rb");
@@ -127,9 +123,7 @@ static void a_file_cut_short_is_refused(void **state)
     for (size_t n = 0; n < n_bytes; n += 13) {
         struct ct_gemmini_file golden;
         struct ct_error err;
-        file = fopen(path, "wb");
-        fwrite(text, 1, n, file);
-        fclose(file);
+        assert_int_equal(temp_write(dir, "short.json.gz", text, n), 0);
         assert_int_not_equal(ct_gemmini_file_open(path, &golden, &err), CT_OK);
     }
 }
