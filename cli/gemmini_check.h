@@ -3,7 +3,7 @@
 #define CT_CLI_GEMMINI_CHECK_H
 
 #include "cli/gemmini_case.h"
-#include "engine/backend/gemmini/config.h"
+#include "engine/backend/gemmini/gem_config.h"
 
 #include <stdbool.h>
 

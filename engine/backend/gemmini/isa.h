@@ -20,7 +20,7 @@
 #define CT_BACKEND_GEMMINI_ISA_H
 
 #include "engine/backend/gemmini/command.h"
-#include "engine/backend/gemmini/config.h"
+#include "engine/backend/gemmini/gem_config.h"
 
 struct ct_gem_machine;
 

@@ -33,7 +33,7 @@
 #define CT_BACKEND_GEMMINI_LOOP_H
 
 #include "engine/backend/gemmini/command.h"
-#include "engine/backend/gemmini/config.h"
+#include "engine/backend/gemmini/gem_config.h"
 
 enum ct_gem_loop_class {
     CT_GEM_LOOP_LD_D,

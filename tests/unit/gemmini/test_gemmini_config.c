@@ -1,5 +1,5 @@
 /* The simulated machine's configuration: presets, limits, and files that are read back. */
-#include "engine/backend/gemmini/config.h"
+#include "engine/backend/gemmini/gem_config.h"
 #include "tests/support/unit.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "engine/backend/gemmini/config.h"
+#include "engine/backend/gemmini/gem_config.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -21,7 +21,7 @@ static const struct key {
     {#section, #key, KEY_REAL, AT(section, key), value, low, high, NULL, help},
 #define CT_GEM_CHOICE(section, key, value, choices, help)                                          \
     {#section, #key, KEY_CHOICE, AT(section, key), value, 0, 0, choices, help},
-#include "engine/backend/gemmini/config.def"
+#include "engine/backend/gemmini/gem_config.def"
 #undef CT_GEM_INT
 #undef CT_GEM_REAL
 #undef CT_GEM_CHOICE

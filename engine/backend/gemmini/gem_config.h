@@ -4,11 +4,11 @@
  *     [mem]
  *     latency = 100
  *
- * config.def lists every key with its limits; each is a field called section_key. An unknown section
+ * gem_config.def lists every key with its limits; each is a field called section_key. An unknown section
  * or key, a key given twice, and a value out of its limits are errors that name file and line. Plain
  * data; any thread. */
-#ifndef CT_BACKEND_GEMMINI_CONFIG_H
-#define CT_BACKEND_GEMMINI_CONFIG_H
+#ifndef CT_BACKEND_GEMMINI_GEM_CONFIG_H
+#define CT_BACKEND_GEMMINI_GEM_CONFIG_H
 
 #include "engine/base/status.h"
 
@@ -19,13 +19,13 @@ struct ct_gem_config {
 #define CT_GEM_INT(section, key, value, low, high, help)  int section##_##key;
 #define CT_GEM_REAL(section, key, value, low, high, help) double section##_##key;
 #define CT_GEM_CHOICE(section, key, value, choices, help) int section##_##key;
-#include "engine/backend/gemmini/config.def"
+#include "engine/backend/gemmini/gem_config.def"
 #undef CT_GEM_INT
 #undef CT_GEM_REAL
 #undef CT_GEM_CHOICE
 };
 
-/* Values of the choices that code asks for, in the order of config.def. */
+/* Values of the choices that code asks for, in the order of gem_config.def. */
 enum { CT_GEM_DATAFLOW_BOTH, CT_GEM_DATAFLOW_WS, CT_GEM_DATAFLOW_OS };
 enum { CT_GEM_TILER_AUTO, CT_GEM_TILER_MAPPER };
 
