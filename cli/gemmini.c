@@ -171,27 +171,58 @@ static enum ct_status disasm(const struct gemmini *options, struct ct_error *err
     return CT_OK;
 }
 
-static const struct {
+static enum ct_status print_config(const struct gemmini *options, struct ct_error *err)
+{
+    struct ct_gem_config config;
+    enum ct_status status = configure(options, &config, err);
+    if (status == CT_OK)
+        ct_gem_config_print(&config, stdout);
+    return status;
+}
+
+static const struct action {
     const char *name;
     enum ct_status (*run)(const struct gemmini *options, struct ct_error *err);
-    int max_files;
+    int min_files, max_files;
 } actions[] = {
-    {"run", run, 1},
-    {"disasm", disasm, 1},
-    {"check", check, CT_GEMMINI_MAX_FILES},
+    {"run", run, 1, 1},
+    {"disasm", disasm, 1, 1},
+    {"check", check, 1, CT_GEMMINI_MAX_FILES},
+    {"config", print_config, 0, 0},
 };
 
+/* The action that the command line asks for, with as many files as it takes. */
+static const struct action *find_action(const char *name, int n_files, struct ct_error *err)
+{
+    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
+        const struct action *action = &actions[i];
+        if (strcmp(action->name, name) != 0)
+            continue;
+        if (n_files >= action->min_files && n_files <= action->max_files)
+            return action;
+        ct_error_set(err, CT_INVALID, "%s takes %s, not %d", name,
+                     action->max_files == 0   ? "no file"
+                     : action->max_files == 1 ? "one file"
+                                              : "1 to 64 files",
+                     n_files);
+        return NULL;
+    }
+    ct_error_set(err, CT_INVALID, "'%s' is not run, disasm, check or config", name);
+    return NULL;
+}
+
 static const struct ct_cli_usage usage = {
-    .line = "gemmini run|disasm|check FILE... [OPTION...]",
+    .line = "gemmini run|disasm|check|config [FILE...] [OPTION...]",
     .text =
         "The simulated Gemmini accelerator by itself (docs/gemmini.md).\n\n"
         "  run FILE       carries out a program, and prints the matrices that its .print lines "
         "name\n"
         "  disasm FILE    lists a program, or those of a golden file (.json, .json.gz), as text\n"
         "  check FILE...  replays golden files and says, for each family of cases, how many are "
-        "exact",
-    .min_positional = 2,
-    .missing = "run, disasm or check, or FILE",
+        "exact\n"
+        "  config         prints a configuration, all keys with their limits",
+    .min_positional = 1,
+    .missing = "run, disasm, check or config",
 };
 
 int ct_cli_gemmini(int argc, char **argv)
@@ -204,10 +235,11 @@ int ct_cli_gemmini(int argc, char **argv)
     struct ct_error err;
     const struct ct_option table[] = {
         {"preset", "NAME",
-         "run: the machine: default, ibert, survey_nas, survey_fusion_128, survey_fusion_256 or "
+         "run, config: the machine: default, ibert, survey_nas, survey_fusion_128, "
+         "survey_fusion_256 or "
          "lpddr4 (default).",
          CT_OPTION_TEXT, &options.preset, 0, 0, NULL},
-        {"config", "FILE", "run: an INI file whose settings replace those of the preset.",
+        {"config", "FILE", "run, config: an INI file whose settings replace those of the preset.",
          CT_OPTION_TEXT, &options.config_path, 0, 0, NULL},
         {"json", NULL, "check: print JSON.", CT_OPTION_FLAG, &options.is_json, 0, 0, NULL},
         {"help", NULL, "Print this.", CT_OPTION_FLAG, &wants_help, 0, 0, NULL},
@@ -218,18 +250,10 @@ int ct_cli_gemmini(int argc, char **argv)
         return exit_code;
     options.paths = positional + 1;
     options.n_paths = n_positional - 1;
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
-        if (strcmp(actions[i].name, positional[0]) != 0)
-            continue;
-        if (options.n_paths > actions[i].max_files) {
-            ct_error_set(&err, CT_INVALID, "%s takes one file, not %d", positional[0],
-                         options.n_paths);
-            ct_cli_fail("gemmini", &err);
-            return CT_EXIT_USAGE;
-        }
-        return actions[i].run(&options, &err) == CT_OK ? CT_EXIT_OK : ct_cli_fail("gemmini", &err);
+    const struct action *action = find_action(positional[0], options.n_paths, &err);
+    if (action == NULL) {
+        ct_cli_fail("gemmini", &err);
+        return CT_EXIT_USAGE;
     }
-    ct_error_set(&err, CT_INVALID, "'%s' is not run, disasm or check", positional[0]);
-    ct_cli_fail("gemmini", &err);
-    return CT_EXIT_USAGE;
+    return action->run(&options, &err) == CT_OK ? CT_EXIT_OK : ct_cli_fail("gemmini", &err);
 }

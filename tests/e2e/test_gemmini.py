@@ -111,8 +111,20 @@ class Gemmini(unittest.TestCase):
         program = self.write("bad.txt", "mvin dram=0x10 rows\n")
         self.assertIn("bad.txt:1: mvin has no field 'rows'", gemmini("run", program, code=1).stderr)
         self.assertIn("nothing.json", gemmini("check", self.path / "nothing.json", code=1).stderr)
-        self.assertIn("'walk' is not run, disasm or check", gemmini("walk", program, code=2).stderr)
-        self.assertIn("missing", gemmini("run", code=2).stderr)
+        self.assertIn("'walk' is not run, disasm, check or config", gemmini("walk", program, code=2).stderr)
+        self.assertIn("run takes one file, not 0", gemmini("run", code=2).stderr)
+        self.assertIn("run takes one file, not 2", gemmini("run", program, program, code=2).stderr)
+
+    def test_config_prints_what_config_reads(self):
+        text = gemmini("config", "--preset", "survey_nas").stdout
+        self.assertIn("\n[acc]\n# Accumulator, in KiB; a row has 64 bytes. (8 to 16384)\nkb = 256\n", text)
+        self.assertEqual(gemmini("config", "--config", self.write("all.ini", text)).stdout, text)
+        documented = (GOLDEN.parents[2] / "docs" / "gemmini.md").read_text()
+        section = ""
+        for line in text.splitlines():
+            section = line[1:-1] if line.startswith("[") else section
+            if " = " in line and not line.startswith("#"):
+                self.assertIn(f"| `{section}.{line.split(' = ')[0]}` |", documented)
 
 
 if __name__ == "__main__":
