@@ -91,27 +91,30 @@ static enum ct_status config_ex(struct ct_gem_machine *machine,
                                 const struct ct_gem_command *command, struct ct_error *err)
 {
     const struct ct_gem_command c = *command;
-    struct ex_config *ex = &machine->ex;
-    ex->a_stride = (unsigned)CT_GEM_GET(c, CONFIG_EX, A_STRIDE);
-    ex->c_stride = (unsigned)CT_GEM_GET(c, CONFIG_EX, C_STRIDE);
-    if (CT_GEM_GET(c, CONFIG_EX, ONLY_STRIDES))
+    const struct ex_config ex = {
+        .is_ws = CT_GEM_GET(c, CONFIG_EX, WS),
+        .a_transpose = CT_GEM_GET(c, CONFIG_EX, A_TRANSPOSE),
+        .b_transpose = CT_GEM_GET(c, CONFIG_EX, B_TRANSPOSE),
+        .is_relu = CT_GEM_GET(c, CONFIG_EX, ACT) == CT_GEM_ACT_RELU,
+        .shift = (unsigned)CT_GEM_GET(c, CONFIG_EX, SHIFT),
+        .a_stride = (unsigned)CT_GEM_GET(c, CONFIG_EX, A_STRIDE),
+        .c_stride = (unsigned)CT_GEM_GET(c, CONFIG_EX, C_STRIDE),
+    };
+    if (CT_GEM_GET(c, CONFIG_EX, ONLY_STRIDES)) {
+        machine->ex.a_stride = ex.a_stride;
+        machine->ex.c_stride = ex.c_stride;
         return CT_OK;
-    const uint64_t shift = CT_GEM_GET(c, CONFIG_EX, SHIFT);
-    ex->is_ws = CT_GEM_GET(c, CONFIG_EX, WS);
-    ex->a_transpose = CT_GEM_GET(c, CONFIG_EX, A_TRANSPOSE);
-    ex->b_transpose = CT_GEM_GET(c, CONFIG_EX, B_TRANSPOSE);
-    ex->is_relu = CT_GEM_GET(c, CONFIG_EX, ACT) == CT_GEM_ACT_RELU;
-    ex->shift = (unsigned)shift;
-    const int dataflow = machine->config->array_dataflow;
-    if (dataflow == (ex->is_ws ? CT_GEM_DATAFLOW_OS : CT_GEM_DATAFLOW_WS))
+    }
+    if (machine->config->array_dataflow == (ex.is_ws ? CT_GEM_DATAFLOW_OS : CT_GEM_DATAFLOW_WS))
         return ct_error_set(err, CT_UNSUPPORTED, "this array is not %s stationary",
-                            ex->is_ws ? "weight" : "output");
-    if (shift > 31)
-        return ct_error_set(err, CT_INVALID, "shift %llu of at most 31", (unsigned long long)shift);
-    if (ex->is_ws ? ex->a_transpose && ex->b_transpose : !ex->a_transpose && ex->b_transpose)
+                            ex.is_ws ? "weight" : "output");
+    if (ex.shift > 31)
+        return ct_error_set(err, CT_INVALID, "shift %u of at most 31", ex.shift);
+    if (ex.is_ws ? ex.a_transpose && ex.b_transpose : !ex.a_transpose && ex.b_transpose)
         return ct_error_set(err, CT_INVALID, "%s",
-                            ex->is_ws ? "both A and B transposed, weight stationary"
-                                      : "B but not A transposed, output stationary");
+                            ex.is_ws ? "both A and B transposed, weight stationary"
+                                     : "B but not A transposed, output stationary");
+    machine->ex = ex;
     return CT_OK;
 }
 
