@@ -10,7 +10,7 @@
 
 enum { MAX_TEXT_BYTES = 1 << 28 };
 
-/* Not FNV's published offset basis (the decimal one lost a digit), but the one that the files use. */
+/* Not FNV's published offset basis (its decimal form lost a digit), but the files use it. */
 #define FNV_BASIS UINT64_C(1469598103934665603)
 
 /* A file's bytes, unpacked where it is packed and NUL-terminated; to be freed. */
@@ -258,8 +258,8 @@ uint64_t ct_gemmini_hash(const struct ct_gem_print *print, const struct ct_gem_s
     return hash;
 }
 
-/* Drops digits and the points and crosses between them, then the underscores that this leaves at the end or
- * side by side. */
+/* Drops digits and the points and crosses between them, then the underscores that this leaves at
+ * the end or side by side. */
 void ct_gemmini_family(const char *name, char *out)
 {
     size_t n = 0;

@@ -1,4 +1,5 @@
-/* Golden files of the simulated Gemmini: programs with the results and the cycles of the real design.
+/* Golden files of the simulated Gemmini: programs with the results and the cycles of the real
+ * design.
  *
  * A file is JSON, by gzip or not, and of one of four kinds, known by its shape:
  *
@@ -35,8 +36,9 @@ CT_MUST_CHECK enum ct_status ct_gemmini_file_open(const char *path, struct ct_ge
                                                   struct ct_error *err);
 void ct_gemmini_file_close(struct ct_gemmini_file *file);
 
-/* A program over its memory. trace.prints are the matrices that it is to leave there; the FNV-1a-64 of the i-th
- * one's rows, one after the other and from the offset basis 1469598103934665603, is hashes[i]. */
+/* A program over its memory. trace.prints are the matrices that it is to leave there; the FNV-1a-64
+ * of the i-th one's rows, one after the other and from the offset basis 1469598103934665603, is
+ * hashes[i]. */
 struct ct_gemmini_case {
     const char *name; /* the file's */
     struct ct_gem_trace trace;
@@ -51,12 +53,12 @@ void ct_gemmini_case_deinit(struct ct_gemmini_case *c);
 /* The hash of what memory, of ct_gem_trace_memory, now holds of a matrix. */
 uint64_t ct_gemmini_hash(const struct ct_gem_print *print, const struct ct_gem_segment *memory);
 
-/* The name without its numbers, which is the name of the case's family: "mm_os_16x16x16" is of "mm_os".
- * out holds at least strlen(name) + 1. */
+/* The name without its numbers, which is the name of the case's family: "mm_os_16x16x16" is of
+ * "mm_os". out holds at least strlen(name) + 1. */
 void ct_gemmini_family(const char *name, char *out);
 
-/* A whole number of an object, given as one or as text ("0x80000000"), of at most high. CT_FORMAT names the
- * key. */
+/* A whole number of an object, given as one or as text ("0x80000000"), of at most high. CT_FORMAT
+ * names the key. */
 CT_MUST_CHECK enum ct_status ct_gemmini_number(const json_t *object, const char *key, uint64_t high,
                                                uint64_t *out, struct ct_error *err);
 

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The names that measurements have for the builds of the hardware they were made on, the longer first where one
- * begins with another. */
+/* The names that measurements have for the builds of the hardware they were made on, the longer
+ * first where one begins with another. */
 static const struct {
     const char *name, *preset;
 } builds[] = {
@@ -98,8 +98,8 @@ const json_t *ct_gemmini_find(const struct ct_gemmini_check *check, const char *
     return found;
 }
 
-/* Runs a case's program over memory. Whether it ended: the machine's own complaint about a program is a
- * difference and said on stderr, but no error of the check. */
+/* Runs a case's program over memory. Whether it ended: the machine's own complaint about a program
+ * is a difference and said on stderr, but no error of the check. */
 static enum ct_status run_case(const struct ct_gemmini_case *c, const struct ct_gem_config *config,
                                struct ct_gem_segment *memory, bool *has_ended, struct ct_error *err)
 {
@@ -150,7 +150,8 @@ out:
     return status;
 }
 
-/* Results of programs were made by the functional model and, where both agree, seen on the hardware. */
+/* Results of programs were made by the functional model and, where both agree, seen on the
+ * hardware. */
 static enum ct_status check_cases(struct ct_gemmini_check *check,
                                   const struct ct_gemmini_file *file, struct ct_error *err)
 {
@@ -163,8 +164,8 @@ static enum ct_status check_cases(struct ct_gemmini_check *check,
     return status;
 }
 
-/* Opens the file of programs that a file of norms belongs to, X-norm_rtl and X-kernels_ibert_acc128k in one folder,
- * for when it was not given. False: there is none. */
+/* Opens the file of programs that a file of norms belongs to, X-norm_rtl and
+ * X-kernels_ibert_acc128k in one folder, for when it was not given. False: there is none. */
 static bool open_programs(const char *path, struct ct_gemmini_file *out)
 {
     static const char *const from = "norm_rtl", *const to = "kernels_ibert_acc128k";

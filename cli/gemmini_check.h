@@ -27,14 +27,15 @@ struct ct_gemmini_check {
 struct ct_gemmini_family *ct_gemmini_family_of(struct ct_gemmini_check *check,
                                                const char *case_name);
 
-/* The configuration that a measurement's name ("ibert", "sp64acc256"), or a file of programs for it whose name
- * has one in it, stands for; default for others. */
+/* The configuration that a measurement's name ("ibert", "sp64acc256"), or a file of programs for it
+ * whose name has one in it, stands for; default for others. */
 void ct_gemmini_build(const char *name, struct ct_gem_config *config);
 
 /* Whether both names stand for the same configuration. */
 bool ct_gemmini_same_build(const char *name, const char *other);
 
-/* The program of a name among the files of cases, of those for the same build if there is one; NULL. */
+/* The program of a name among the files of cases, of those for the same build if there is one;
+ * NULL. */
 const json_t *ct_gemmini_find(const struct ct_gemmini_check *check, const char *build,
                               const char *name);
 

@@ -1,5 +1,5 @@
-/* Programs of the simulated Gemmini as text: any bytes are read or refused. What was read is written and read again
- * as the same, and runs on a small machine until it ends or is refused. */
+/* Programs of the simulated Gemmini as text: any bytes are read or refused. What was read is
+ * written and read again as the same, and runs on a small machine until it ends or is refused. */
 #include "engine/backend/gemmini/isa.h"
 #include "engine/backend/gemmini/trace.h"
 

@@ -1,5 +1,5 @@
-/* Configurations of the simulated Gemmini: any bytes are read or refused. What was read is within its limits, and
- * is printed and read again as the same. */
+/* Configurations of the simulated Gemmini: any bytes are read or refused. What was read is within
+ * its limits, and is printed and read again as the same. */
 #include "engine/backend/gemmini/gem_config.h"
 
 #include <stdint.h>

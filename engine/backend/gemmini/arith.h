@@ -1,9 +1,10 @@
-/* The accelerator's arithmetic on single numbers, to the bit. int32 wraps around, int8 saturates, halves
- * go to even.
+/* The accelerator's arithmetic on single numbers, to the bit. int32 wraps around, int8 saturates,
+ * halves go to even.
  *
- * Floats are IEEE binary32, each operation rounded: the hardware converts int32 to float, multiplies, and
- * converts back, and so does this. From Arithmetic.scala and AccumulatorScale.scala of
- * ucb-bar/gemmini@8c3f992; I-GELU and I-exp are those of I-BERT (Kim et al., 2021). Pure; any thread. */
+ * Floats are IEEE binary32, each operation rounded: the hardware converts int32 to float,
+ * multiplies, and converts back, and so does this. From Arithmetic.scala and AccumulatorScale.scala
+ * of ucb-bar/gemmini@8c3f992; I-GELU and I-exp are those of I-BERT (Kim et al., 2021). Pure; any
+ * thread. */
 #ifndef CT_BACKEND_GEMMINI_ARITH_H
 #define CT_BACKEND_GEMMINI_ARITH_H
 
@@ -51,8 +52,8 @@ static inline int32_t ct_gem_shift(int32_t value, unsigned shift)
     return (int32_t)(((int64_t)value + half - 1 + odd) >> shift);
 }
 
-/* A product to int8. What is no number becomes 127, as the hardware's conversion has it. Adding and taking
- * away 1.5 * 2^23 rounds what is left after clamping to a whole number. */
+/* A product to int8. What is no number becomes 127, as the hardware's conversion has it. Adding and
+ * taking away 1.5 * 2^23 rounds what is left after clamping to a whole number. */
 static inline int8_t ct_gem_narrow(float product)
 {
     const float low = product > -128.0F ? product : -128.0F;
@@ -91,7 +92,8 @@ static inline int32_t ct_gem_iexp(int32_t q, const struct ct_gem_iexp *c)
     return (uint32_t)z < 32 ? (int32_t)((uint32_t)poly >> z) : 0;
 }
 
-/* floor(sqrt(value)) by Newton's method from above, as I-BERT has it; below 0 it gives (value + 1) / 2. */
+/* floor(sqrt(value)) by Newton's method from above, as I-BERT has it; below 0 it gives (value + 1)
+ * / 2. */
 static inline int32_t ct_gem_isqrt(int32_t value)
 {
     int bits = 0;

@@ -1,7 +1,7 @@
 /* A command of the accelerator, as the host sends it: a function and two 64-bit registers.
  *
- * instruction.def lists what there is and where in the registers each field lies; everything that reads
- * commands (the functional machine, the timing model, the text form) goes through this list:
+ * instruction.def lists what there is and where in the registers each field lies; everything that
+ * reads commands (the functional machine, the timing model, the text form) goes through this list:
  * ct_gem_command_instruction says which one a command is, CT_GEM_GET takes a field out.
  *
  * A local address is a row of the scratchpad or of the accumulator (bits from the top):

@@ -28,9 +28,9 @@ static const struct key {
 };
 enum { N_KEYS = sizeof keys / sizeof keys[0] };
 
-/* What a preset changes in the defaults. The survey's machine traded scratchpad for accumulator, and
- * its study of fused operators looked at two sizes of the latter; LPDDR4 is farther away and half as
- * wide as the cache that the defaults stand for. */
+/* What a preset changes in the defaults. The survey's machine traded scratchpad for accumulator,
+ * and its study of fused operators looked at two sizes of the latter; LPDDR4 is farther away and
+ * half as wide as the cache that the defaults stand for. */
 static const struct {
     const char *name, *text;
 } presets[] = {

@@ -4,9 +4,9 @@
  *     [mem]
  *     latency = 100
  *
- * gem_config.def lists every key with its limits; each is a field called section_key. An unknown section
- * or key, a key given twice, and a value out of its limits are errors that name file and line. Plain
- * data; any thread. */
+ * gem_config.def lists every key with its limits; each is a field called section_key. An unknown
+ * section or key, a key given twice, and a value out of its limits are errors that name file and
+ * line. Plain data; any thread. */
 #ifndef CT_BACKEND_GEMMINI_GEM_CONFIG_H
 #define CT_BACKEND_GEMMINI_GEM_CONFIG_H
 
@@ -29,7 +29,8 @@ struct ct_gem_config {
 enum { CT_GEM_DATAFLOW_BOTH, CT_GEM_DATAFLOW_WS, CT_GEM_DATAFLOW_OS };
 enum { CT_GEM_TILER_AUTO, CT_GEM_TILER_MAPPER };
 
-/* default, ibert, survey_nas, survey_fusion_128, survey_fusion_256, lpddr4. CT_NOT_FOUND lists them. */
+/* default, ibert, survey_nas, survey_fusion_128, survey_fusion_256, lpddr4. CT_NOT_FOUND lists
+ * them. */
 CT_MUST_CHECK enum ct_status ct_gem_config_preset(const char *name, struct ct_gem_config *config,
                                                   struct ct_error *err);
 

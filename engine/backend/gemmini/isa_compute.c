@@ -3,12 +3,13 @@
  *   weight stationary  C = A W + D       W was preloaded and stays for the next compute.accumulated
  *   output stationary  C = C' + A B      C' was preloaded, or is what the array holds
  *
- * All blocks are filled up with zeros. The array's partial sums have mesh_out_bits: what an output-stationary
- * product gives is shifted and then clipped to them. Sums of a weight-stationary one always fit. */
+ * All blocks are filled up with zeros. The array's partial sums have mesh_out_bits: what an
+ * output-stationary product gives is shifted and then clipped to them. Sums of a weight-stationary
+ * one always fit. */
 #include "engine/backend/gemmini/isa_internal.h"
 
-/* A block of int8 from the scratchpad, zeros around it. Row i of the block is row local.row + i x stride; of a
- * transposed block, column i is. */
+/* A block of int8 from the scratchpad, zeros around it. Row i of the block is row local.row + i x
+ * stride; of a transposed block, column i is. */
 static enum ct_status read_block(const struct ct_gem_machine *machine,
                                  const struct ct_gem_block *block, unsigned stride,
                                  bool is_transposed, int8_t out[DIM][DIM], struct ct_error *err)

@@ -54,7 +54,7 @@ struct ct_gem_machine {
     uint64_t n_commands, n_macs;
 };
 
-/* Where a row of n bytes lies in main memory. NULL: it is not all in one segment, and err says so. */
+/* Where a row of n bytes lies in main memory. NULL: not all in one segment, and err says so. */
 uint8_t *ct_gem_isa_dram(const struct ct_gem_machine *machine, uint64_t address, size_t n,
                          struct ct_error *err);
 

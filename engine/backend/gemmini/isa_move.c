@@ -1,7 +1,8 @@
 /* mvin and mvout: blocks of rows between main memory and the scratchpad or the accumulator. */
 #include "engine/backend/gemmini/isa_internal.h"
 
-/* How many columns a command may move: the longest request's worth, and a row of the array at least. */
+/* How many columns a command may move: the longest request's worth, and a row of the array at
+ * least. */
 static unsigned max_cols(const struct ct_gem_machine *machine, unsigned element_bytes)
 {
     const unsigned cols = (unsigned)machine->config->dma_max_bytes / element_bytes;

@@ -108,7 +108,7 @@ enum ct_status ct_gem_loop_start(const struct ct_gem_config *config,
     enum ct_status status = check(loop, spad_rows, acc_rows, err);
     if (status != CT_OK)
         return status;
-    /* A program may say which share A and B lie in (it does where it keeps them for several loops). */
+    /* A program may say which share A and B lie in: it does to keep them for several loops. */
     const unsigned a_spad = (unsigned)CT_GEM_GET(c, LOOP_WS, A_SPAD);
     const unsigned b_spad = (unsigned)CT_GEM_GET(c, LOOP_WS, B_SPAD);
     if (a_spad > shares || b_spad > shares)

@@ -1,8 +1,9 @@
-/* LOOP_WS: the unroller that makes a whole tiled matrix product (or a residual add) out of one command.
+/* LOOP_WS: the unroller that makes a whole tiled matrix product (or a residual add) out of one
+ * command.
  *
- * The host writes bounds, padding, addresses and strides into registers (LOOP_BOUNDS .. LOOP_STRIDES_DC)
- * and starts the loop with LOOP_WS. The hardware has five unrollers which work beside each other, here
- * five classes, and each makes its commands in an order of its own:
+ * The host writes bounds, padding, addresses and strides into registers (LOOP_BOUNDS ..
+ * LOOP_STRIDES_DC) and starts the loop with LOOP_WS. The hardware has five unrollers which work
+ * beside each other, here five classes, and each makes its commands in an order of its own:
  *
  *   LD_A  mvin    A blocks; k outside, i inside    up to 4 blocks (64 bytes) of columns a command
  *   LD_B  mvin2   B blocks; k outside, j inside    the same
@@ -10,23 +11,25 @@
  *   EX    preload, compute  k, j, i                preload B at i = 0, else keep it
  *   ST_C  mvout   results;  j outside, i inside    1 block if int32, up to 4 if int8
  *
- * Where blocks lie, each in row-major order and 16 rows apart, for the loop's half of both memories:
+ * Where blocks lie, each in row-major order and 16 rows apart, for the loop's half of both
+ * memories:
  *
  *   scratchpad half   | A: i x k blocks ->           <- B: k x j blocks |
  *   accumulator half  | C (and D before): i x j blocks ->               |
  *
  * A residual add has no product: A is loaded into the accumulator and B added to it there.
  *
- * How a functional machine uses it: the regions of A, B and C are apart, so ct_gem_loop_next of one class
- * after the other, in the order of the enum, is a legal order.
+ * How a functional machine uses it: the regions of A, B and C are apart, so ct_gem_loop_next of one
+ * class after the other, in the order of the enum, is a legal order.
  *
- * How a timing model uses it: it holds up to loops_in_flight struct ct_gem_loop, and each cycle offers
- * each class the oldest loop in which the class is not done. ct_gem_loop_is_ready says whether the other
- * classes have come far enough (for EX: the loads of its operands and all of D; for ST_C: the last k of
- * its blocks); full queues and who goes first are the model's own business. ct_gem_loop_peek shows the
- * command, ct_gem_loop_advance takes it. is_padded_b = true gives LD_B's commands as the hardware issues
- * them: it always asks for 16 rows, also past K, which a program's memory need not have.
- * The halves of a loop come from ct_gem_loop_place: the caller keeps one struct ct_gem_loop_turn.
+ * How a timing model uses it: it holds up to loops_in_flight struct ct_gem_loop, and each cycle
+ * offers each class the oldest loop in which the class is not done. ct_gem_loop_is_ready says
+ * whether the other classes have come far enough (for EX: the loads of its operands and all of D;
+ * for ST_C: the last k of its blocks); full queues and who goes first are the model's own business.
+ * ct_gem_loop_peek shows the command, ct_gem_loop_advance takes it. is_padded_b = true gives LD_B's
+ * commands as the hardware issues them: it always asks for 16 rows, also past K, which a program's
+ * memory need not have. The halves of a loop come from ct_gem_loop_place: the caller keeps one
+ * struct ct_gem_loop_turn.
  *
  * From LoopMatmul.scala of ucb-bar/gemmini@8c3f992. Owner: one machine. */
 #ifndef CT_BACKEND_GEMMINI_LOOP_H
@@ -81,8 +84,8 @@ struct ct_gem_loop {
 bool ct_gem_loop_configure(struct ct_gem_loop_registers *registers,
                            const struct ct_gem_command *command);
 
-/* Begins the loop of command, a LOOP_WS, in the half that turn says, and moves turn on. CT_INVALID: bounds
- * of 0, padding of 16 or more, or blocks that do not fit into a half. */
+/* Begins the loop of command, a LOOP_WS, in the half that turn says, and moves turn on. CT_INVALID:
+ * bounds of 0, padding of 16 or more, or blocks that do not fit into a half. */
 CT_MUST_CHECK enum ct_status ct_gem_loop_start(const struct ct_gem_config *config,
                                                const struct ct_gem_loop_registers *registers,
                                                const struct ct_gem_command *command,

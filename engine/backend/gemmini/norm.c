@@ -8,8 +8,8 @@ static void add_squares(struct ct_gem_stat *stat, const int32_t *values, unsigne
     }
 }
 
-/* 1 / sqrt(sum / count), where a root of 0 counts as 1. A sum of squares that wrapped below 0 has no root,
- * which as an integer is the farthest from 0: such a row becomes zeros. */
+/* 1 / sqrt(sum / count), where a root of 0 counts as 1. A sum of squares that wrapped below 0 has
+ * no root, which as an integer is the farthest from 0: such a row becomes zeros. */
 static float inverse_stddev(const struct ct_gem_stat *stat)
 {
     const int32_t variance = stat->count > 0 ? stat->sum / stat->count : 0;

@@ -1,17 +1,18 @@
 /* The normaliser: statistics of a row as it is read from the accumulator, and what they make of it.
  *
- * Softmax and LayerNorm take three passes over a row. The first two only look (MAX, then SUM_EXP up to
- * INV_SUM_EXP; or SUM up to MEAN, then VARIANCE up to INV_STDDEV), the third writes. A few rows are under way
- * at a time, each with its own statistics. From Normalizer.scala of ucb-bar/gemmini@8c3f992. Owner: one
- * machine. */
+ * Softmax and LayerNorm take three passes over a row. The first two only look (MAX, then SUM_EXP up
+ * to INV_SUM_EXP; or SUM up to MEAN, then VARIANCE up to INV_STDDEV), the third writes. A few rows
+ * are under way at a time, each with its own statistics. From Normalizer.scala of
+ * ucb-bar/gemmini@8c3f992. Owner: one machine. */
 #ifndef CT_BACKEND_GEMMINI_NORM_H
 #define CT_BACKEND_GEMMINI_NORM_H
 
 #include "engine/backend/gemmini/arith.h"
 #include "engine/backend/gemmini/command.h"
 
-/* Whose last bit the results have: the hardware multiplies by the product of both scales and rounds once; the
- * functional model (libgemmini@5b1254a) rounds in between, and shifts by z mod 32 in I-exp. */
+/* Whose last bit the results have: the hardware multiplies by the product of both scales and rounds
+ * once; the functional model (libgemmini@5b1254a) rounds in between, and shifts by z mod 32 in
+ * I-exp. */
 enum ct_gem_rounding { CT_GEM_ROUND_ONCE, CT_GEM_ROUND_TWICE };
 
 /* Of one row. Zeros but for is_fresh at reset. */

@@ -9,10 +9,11 @@
  *     mvout dram=0x80000100 local=acc+0 cols=64 rows=1
  *     .print at=0x80000100 type=i8 rows=1 cols=64
  *
- * A command is its name and its fields (instruction.def) in any order; fields left out are 0. A local address is
- * none, spad+ROW or acc+ROW with ",add", ",full" or the step of a normalisation (",mean"), or a number. A
- * scale is a decimal number or, from "0x", the bits of a float. What no such line can say (bits that belong to
- * no field, functions that are not in the list) is written "raw FUNCT RS1 RS2".
+ * A command is its name and its fields (instruction.def) in any order; fields left out are 0. A
+ * local address is none, spad+ROW or acc+ROW with ",add", ",full" or the step of a normalisation
+ * (",mean"), or a number. A scale is a decimal number or, from "0x", the bits of a float. What no
+ * such line can say (bits that belong to no field, functions that are not in the list) is written
+ * "raw FUNCT RS1 RS2".
  *
  * What a command is written as, reads back as the same command. Any thread. */
 #ifndef CT_BACKEND_GEMMINI_TRACE_H
@@ -46,8 +47,8 @@ struct ct_gem_trace {
 
 enum { CT_GEM_TRACE_MAX_BYTES = 1 << 30 };
 
-/* Reads text [n_bytes] of the file that messages call name. CT_INVALID names the line, CT_MEMORY. *trace is to be
- * deinited when it worked. */
+/* Reads text [n_bytes] of the file that messages call name. CT_INVALID names the line, CT_MEMORY.
+ * *trace is to be deinited when it worked. */
 CT_MUST_CHECK enum ct_status ct_gem_trace_read(const char *name, const char *text, size_t n_bytes,
                                                struct ct_gem_trace *trace, struct ct_error *err);
 void ct_gem_trace_deinit(struct ct_gem_trace *trace);
@@ -58,9 +59,9 @@ void ct_gem_trace_write(const struct ct_gem_trace *trace, FILE *file);
 /* One command as a line without its end. */
 void ct_gem_command_write(const struct ct_gem_command *command, FILE *file);
 
-/* The memory of a trace as its program begins: one block from the lowest address that it fills or prints to the
- * highest, zero between; its bytes are to be freed. CT_TOO_LARGE past CT_GEM_TRACE_MAX_BYTES,
- * CT_MEMORY. */
+/* The memory of a trace as its program begins: one block from the lowest address that it fills or
+ * prints to the highest, zero between; its bytes are to be freed. CT_TOO_LARGE past
+ * CT_GEM_TRACE_MAX_BYTES, CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_gem_trace_memory(const struct ct_gem_trace *trace,
                                                  struct ct_gem_segment *memory,
                                                  struct ct_error *err);

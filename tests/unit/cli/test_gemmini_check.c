@@ -1,5 +1,5 @@
-/* Golden files: their reader against what may be wrong with them; and, where CENTROID_GEMMINI_DATA names a folder
- * of them, a replay of all its programs. */
+/* Golden files: their reader against what may be wrong with them; and, where CENTROID_GEMMINI_DATA
+ * names a folder of them, a replay of all its programs. */
 #include "cli/gemmini_check.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/unit.h"

@@ -1,5 +1,5 @@
-/* LOOP_WS: its commands, where it puts blocks, and that every order which its readiness allows gives the same
- * results. */
+/* LOOP_WS: its commands, where it puts blocks, and that every order which its readiness allows
+ * gives the same results. */
 #include "engine/backend/gemmini/isa.h"
 #include "engine/backend/gemmini/loop.h"
 #include "engine/base/rng.h"
@@ -147,7 +147,7 @@ static void softmax_goes_row_by_row(void **state)
 
 enum { N_BYTES = 1 << 16, A = 0x1000, B = 0x3000, D = 0x6000, C = 0xa000 };
 
-/* Runs a loop's commands in a random order that its readiness allows; memory is then what it left. */
+/* Runs a loop's commands in a random order that its readiness allows. */
 static void run_in_any_order(const struct ct_gem_loop_registers *registers, uint64_t rs1,
                              uint64_t rs2, struct ct_rng *rng, uint8_t *bytes)
 {
