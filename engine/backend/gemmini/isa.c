@@ -186,8 +186,8 @@ static enum ct_status loop_ws(struct ct_gem_machine *machine, const struct ct_ge
                                               false, &machine->loop_turn, &loop, err);
     if (status == CT_OK && !loop.is_resadd && !machine->ex.is_ws)
         status = ct_error_set(err, CT_INVALID, "config_ex chose the output stationary dataflow");
-    for (int class = 0; class < CT_GEM_LOOP_CLASSES; class ++)
-        while (status == CT_OK && ct_gem_loop_next(&loop, (enum ct_gem_loop_class) class, &next))
+    for (int which = 0; which < CT_GEM_LOOP_CLASSES; which++)
+        while (status == CT_OK && ct_gem_loop_next(&loop, (enum ct_gem_loop_class)which, &next))
             if ((status = step(machine, &next, err)) != CT_OK)
                 ct_error_prefix(err, "its %s",
                                 ct_gem_instructions[ct_gem_command_instruction(&next)].mnemonic);

@@ -183,32 +183,32 @@ static struct view view_b(const struct ct_gem_loop *loop)
 }
 
 /* D and C, in the accumulator. */
-static struct view view_acc(const struct ct_gem_loop *loop, enum ct_gem_loop_class class)
+static struct view view_acc(const struct ct_gem_loop *loop, enum ct_gem_loop_class which)
 {
     const struct ct_gem_loop_registers *r = &loop->registers;
-    const struct ct_gem_loop_position *at = &loop->at[class];
-    const unsigned max_blocks = class == CT_GEM_LOOP_ST_C
+    const struct ct_gem_loop_position *at = &loop->at[which];
+    const unsigned max_blocks = which == CT_GEM_LOOP_ST_C
                                     ? (loop->is_full_c ? 1 : loop->max_blocks)
                                     : (loop->is_low_d ? loop->max_blocks : loop->max_blocks_acc);
     return (struct view){at->i, at->j, r->i, r->j, r->pad_i, r->pad_j, max_blocks};
 }
 
-static struct view view_of(const struct ct_gem_loop *loop, enum ct_gem_loop_class class)
+static struct view view_of(const struct ct_gem_loop *loop, enum ct_gem_loop_class which)
 {
-    return class == CT_GEM_LOOP_LD_A   ? view_a(loop)
-           : class == CT_GEM_LOOP_LD_B ? view_b(loop)
-                                       : view_acc(loop, class);
+    return which == CT_GEM_LOOP_LD_A   ? view_a(loop)
+           : which == CT_GEM_LOOP_LD_B ? view_b(loop)
+                                       : view_acc(loop, which);
 }
 
-static struct ct_gem_command peek_load(const struct ct_gem_loop *loop, enum ct_gem_loop_class class)
+static struct ct_gem_command peek_load(const struct ct_gem_loop *loop, enum ct_gem_loop_class which)
 {
     const struct ct_gem_loop_registers *r = &loop->registers;
-    const struct view v = view_of(loop, class);
+    const struct view v = view_of(loop, which);
     const uint32_t acc = loop->is_resadd ? CT_GEM_LOCAL_ACCUMULATOR : 0;
-    if (class == CT_GEM_LOOP_LD_A)
+    if (which == CT_GEM_LOOP_LD_A)
         return (struct ct_gem_command){CT_GEM_MVIN_FUNCT, address_of(&v, r->a, r->a_stride, 1),
                                        block_of(&v, loop->a_row | acc)};
-    if (class == CT_GEM_LOOP_LD_B)
+    if (which == CT_GEM_LOOP_LD_B)
         return (struct ct_gem_command){
             CT_GEM_MVIN2_FUNCT, address_of(&v, r->b, r->b_stride, 1),
             block_of(&v, loop->b_row | acc | (loop->is_resadd ? CT_GEM_LOCAL_ADD : 0))};
@@ -294,14 +294,14 @@ static struct ct_gem_command peek_store(const struct ct_gem_loop *loop)
                                    block_of(&v, loop->c_row | CT_GEM_LOCAL_ACCUMULATOR | full)};
 }
 
-bool ct_gem_loop_peek(const struct ct_gem_loop *loop, enum ct_gem_loop_class class,
+bool ct_gem_loop_peek(const struct ct_gem_loop *loop, enum ct_gem_loop_class which,
                       struct ct_gem_command *command)
 {
-    if (loop->at[class].is_done)
+    if (loop->at[which].is_done)
         return false;
-    *command = class == CT_GEM_LOOP_EX     ? peek_ex(loop)
-               : class == CT_GEM_LOOP_ST_C ? peek_store(loop)
-                                           : peek_load(loop, class);
+    *command = which == CT_GEM_LOOP_EX     ? peek_ex(loop)
+               : which == CT_GEM_LOOP_ST_C ? peek_store(loop)
+                                           : peek_load(loop, which);
     return true;
 }
 
@@ -338,22 +338,22 @@ static bool advance_normalised_store(const struct ct_gem_loop *loop,
            count(&at->i, 1, loop->registers.i);
 }
 
-void ct_gem_loop_advance(struct ct_gem_loop *loop, enum ct_gem_loop_class class)
+void ct_gem_loop_advance(struct ct_gem_loop *loop, enum ct_gem_loop_class which)
 {
     const struct ct_gem_loop_registers *r = &loop->registers;
-    struct ct_gem_loop_position *at = &loop->at[class];
-    if (class == CT_GEM_LOOP_EX) {
+    struct ct_gem_loop_position *at = &loop->at[which];
+    if (which == CT_GEM_LOOP_EX) {
         at->is_done = advance_ex(r, at);
         return;
     }
-    const struct view v = view_of(loop, class);
+    const struct view v = view_of(loop, which);
     const unsigned blocks = blocks_of(&v);
-    if (class == CT_GEM_LOOP_ST_C && is_normalised(loop) && !loop->is_resadd)
+    if (which == CT_GEM_LOOP_ST_C && is_normalised(loop) && !loop->is_resadd)
         at->is_done = advance_normalised_store(loop, at, blocks);
-    else if (class == CT_GEM_LOOP_LD_D || class == CT_GEM_LOOP_ST_C ||
-             (class == CT_GEM_LOOP_LD_A && loop->is_resadd))
+    else if (which == CT_GEM_LOOP_LD_D || which == CT_GEM_LOOP_ST_C ||
+             (which == CT_GEM_LOOP_LD_A && loop->is_resadd))
         at->is_done = count(&at->i, 1, r->i) && count(&at->j, blocks, r->j);
-    else if (class == CT_GEM_LOOP_LD_A)
+    else if (which == CT_GEM_LOOP_LD_A)
         at->is_done = count(&at->i, loop->a_transpose ? blocks : 1, r->i) &&
                       count(&at->k, loop->a_transpose ? 1 : blocks, r->k);
     else if (loop->is_resadd)
@@ -363,12 +363,12 @@ void ct_gem_loop_advance(struct ct_gem_loop *loop, enum ct_gem_loop_class class)
                       count(&at->k, loop->b_transpose ? blocks : 1, r->k);
 }
 
-bool ct_gem_loop_next(struct ct_gem_loop *loop, enum ct_gem_loop_class class,
+bool ct_gem_loop_next(struct ct_gem_loop *loop, enum ct_gem_loop_class which,
                       struct ct_gem_command *command)
 {
-    if (!ct_gem_loop_peek(loop, class, command))
+    if (!ct_gem_loop_peek(loop, which, command))
         return false;
-    ct_gem_loop_advance(loop, class);
+    ct_gem_loop_advance(loop, which);
     return true;
 }
 
@@ -397,17 +397,17 @@ static bool is_store_ready(const struct ct_gem_loop *loop)
     return ex->k + 1 == r->k && (ex->j > last || (ex->j == last && ex->i > st->i));
 }
 
-bool ct_gem_loop_is_ready(const struct ct_gem_loop *loop, enum ct_gem_loop_class class)
+bool ct_gem_loop_is_ready(const struct ct_gem_loop *loop, enum ct_gem_loop_class which)
 {
-    return class == CT_GEM_LOOP_EX     ? is_ex_ready(loop)
-           : class == CT_GEM_LOOP_ST_C ? is_store_ready(loop)
+    return which == CT_GEM_LOOP_EX     ? is_ex_ready(loop)
+           : which == CT_GEM_LOOP_ST_C ? is_store_ready(loop)
                                        : true;
 }
 
 bool ct_gem_loop_is_done(const struct ct_gem_loop *loop)
 {
-    for (int class = 0; class < CT_GEM_LOOP_CLASSES; class ++)
-        if (!loop->at[class].is_done)
+    for (int which = 0; which < CT_GEM_LOOP_CLASSES; which++)
+        if (!loop->at[which].is_done)
             return false;
     return true;
 }

@@ -93,18 +93,18 @@ CT_MUST_CHECK enum ct_status ct_gem_loop_start(const struct ct_gem_config *confi
                                                struct ct_gem_loop *loop, struct ct_error *err);
 
 /* The next command of a class; false when it is done. */
-bool ct_gem_loop_peek(const struct ct_gem_loop *loop, enum ct_gem_loop_class class,
+bool ct_gem_loop_peek(const struct ct_gem_loop *loop, enum ct_gem_loop_class which,
                       struct ct_gem_command *command);
 
 /* Moves past the command that ct_gem_loop_peek shows. */
-void ct_gem_loop_advance(struct ct_gem_loop *loop, enum ct_gem_loop_class class);
+void ct_gem_loop_advance(struct ct_gem_loop *loop, enum ct_gem_loop_class which);
 
 /* Both. */
-bool ct_gem_loop_next(struct ct_gem_loop *loop, enum ct_gem_loop_class class,
+bool ct_gem_loop_next(struct ct_gem_loop *loop, enum ct_gem_loop_class which,
                       struct ct_gem_command *command);
 
 /* Whether the other classes of this loop let the class go on. */
-bool ct_gem_loop_is_ready(const struct ct_gem_loop *loop, enum ct_gem_loop_class class);
+bool ct_gem_loop_is_ready(const struct ct_gem_loop *loop, enum ct_gem_loop_class which);
 
 /* Whether all five classes are done. */
 bool ct_gem_loop_is_done(const struct ct_gem_loop *loop);

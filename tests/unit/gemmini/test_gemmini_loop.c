@@ -46,11 +46,11 @@ static const struct ct_gem_loop_registers small = {
     .c_stride = 40,
 };
 
-static void expect(struct ct_gem_loop *loop, enum ct_gem_loop_class class, uint8_t funct,
+static void expect(struct ct_gem_loop *loop, enum ct_gem_loop_class which, uint8_t funct,
                    uint64_t rs1, uint64_t rs2)
 {
     struct ct_gem_command command;
-    assert_true(ct_gem_loop_next(loop, class, &command));
+    assert_true(ct_gem_loop_next(loop, which, &command));
     assert_int_equal(command.funct, funct);
     assert_int_equal(command.rs1, rs1);
     assert_int_equal(command.rs2, rs2);
@@ -168,9 +168,9 @@ static void run_in_any_order(const struct ct_gem_loop_registers *registers, uint
     assert_int_equal(ct_gem_machine_open(&config, &memory, 1, &machine, &err), CT_OK);
     assert_int_equal(ct_gem_machine_run(machine, setup, 5, &err), CT_OK);
     while (!ct_gem_loop_is_done(&loop)) {
-        const enum ct_gem_loop_class class =
+        const enum ct_gem_loop_class which =
             (enum ct_gem_loop_class)ct_rng_below(rng, CT_GEM_LOOP_CLASSES);
-        if (!ct_gem_loop_is_ready(&loop, class) || !ct_gem_loop_next(&loop, class, &command))
+        if (!ct_gem_loop_is_ready(&loop, which) || !ct_gem_loop_next(&loop, which, &command))
             continue;
         if (ct_gem_machine_run(machine, &command, 1, &err) != CT_OK)
             fail_msg("%s", err.message);
