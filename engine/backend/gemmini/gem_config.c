@@ -222,11 +222,6 @@ enum ct_status ct_gem_config_preset(const char *name, struct ct_gem_config *conf
     return ct_error_set(err, CT_NOT_FOUND, "no preset is called '%.64s'; there are %s", name, list);
 }
 
-const char *ct_gem_config_preset_name(int index)
-{
-    return index >= 0 && index < N_PRESETS ? presets[index].name : NULL;
-}
-
 static void print_choice(const char *choices, int place, FILE *file)
 {
     for (; place > 0; place--)

@@ -34,9 +34,6 @@ enum { CT_GEM_TILER_AUTO, CT_GEM_TILER_MAPPER };
 CT_MUST_CHECK enum ct_status ct_gem_config_preset(const char *name, struct ct_gem_config *config,
                                                   struct ct_error *err);
 
-/* The names of the presets, one after the other from 0; NULL behind the last. */
-const char *ct_gem_config_preset_name(int index);
-
 /* Lays the settings of an INI text [n_bytes] over *config, which holds a preset before. name is the
  * file's, for messages. CT_INVALID; *config is then half changed. */
 CT_MUST_CHECK enum ct_status ct_gem_config_parse(const char *name, const char *text, size_t n_bytes,

@@ -26,8 +26,13 @@ static void presets_differ_as_documented(void **state)
     assert_int_equal(preset("survey_nas").acc_kb, 256);
     assert_int_equal(preset("survey_fusion_128").acc_kb, 128);
     assert_int_equal(preset("lpddr4").mem_latency, 100);
-    for (int i = 0; ct_gem_config_preset_name(i) != NULL; i++)
-        preset(ct_gem_config_preset_name(i));
+    assert_int_equal(preset("survey_fusion_256").acc_kb, 256);
+    struct ct_gem_config unknown;
+    struct ct_error err;
+    assert_int_equal(ct_gem_config_preset("tpu", &unknown, &err), CT_NOT_FOUND);
+    assert_string_equal(err.message,
+                        "no preset is called 'tpu'; there are default, ibert, survey_nas, "
+                        "survey_fusion_128, survey_fusion_256, lpddr4");
 }
 
 static char *print(const struct ct_gem_config *config)
