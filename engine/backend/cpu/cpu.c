@@ -168,8 +168,13 @@ static const struct ct_backend_ops cpu_ops = {
 };
 
 /* What this backend asks of a graph. */
-static enum ct_status check_supported(const struct ct_graph *g, struct ct_error *err)
+static enum ct_status check_supported(const struct ct_cpu *cpu, struct ct_error *err)
 {
+    const struct ct_graph *g = cpu->graph;
+    if (ct_cpu_has_integer_attention(cpu) && cpu->context_tok > CT_INTEGER_TOK)
+        return ct_error_set(err, CT_UNSUPPORTED,
+                            "a context of %lld tokens: sums of int8 products hold %d",
+                            (long long)cpu->context_tok, CT_INTEGER_TOK);
     if (g->heads.n_heads / g->heads.n_kv_heads > CT_MAX_REP)
         return ct_error_set(err, CT_UNSUPPORTED, "%d query heads share a KV head, at most %d can",
                             g->heads.n_heads / g->heads.n_kv_heads, CT_MAX_REP);
@@ -216,7 +221,6 @@ static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *
     cpu->cos = allocate(options->max_tokens * half, sizeof *cpu->cos);
     cpu->sin = allocate(options->max_tokens * half, sizeof *cpu->sin);
     cpu->own_row = allocate(n_threads * cpu->max_k, sizeof *cpu->own_row);
-    cpu->context_tok = options->context_tok;
     cpu->is_fused = calloc((size_t)g->n_nodes, sizeof *cpu->is_fused);
     cpu->bias = allocate(ct_cpu_bias_floats(cpu), sizeof *cpu->bias);
     cpu->spans = allocate(ct_cpu_span_floats(cpu, (int)n_threads), sizeof *cpu->spans);
@@ -253,8 +257,9 @@ enum ct_status ct_cpu_open(const struct ct_graph *graph, const struct ct_matrix 
     cpu->is_float = options->is_float;
     cpu->is_token_i8 = options->is_token_i8;
     cpu->is_kv_i8 = options->is_kv_i8;
+    cpu->context_tok = options->context_tok;
     snprintf(cpu->name, sizeof cpu->name, "cpu-%s", ct_isa_name(ct_isa_current()));
-    enum ct_status status = check_supported(graph, err);
+    enum ct_status status = check_supported(cpu, err);
     if (status == CT_OK && !allocate_workspace(cpu, options))
         status = ct_error_set(err, CT_MEMORY, "no memory for the CPU backend's workspace");
     if (status != CT_OK) {

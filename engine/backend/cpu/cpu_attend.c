@@ -42,6 +42,8 @@ static int64_t slot_floats(const struct ct_cpu *cpu)
 
 int64_t ct_cpu_span_floats(const struct ct_cpu *cpu, int n_threads)
 {
+    if (ct_cpu_has_integer_attention(cpu))
+        return ct_cpu_integer_floats(cpu, n_threads);
     if (cpu->graph->is_encoder)
         return (int64_t)n_threads * 2 * CT_MAX_REP * cpu->graph->heads.head_dim;
     const int64_t n_few = (int64_t)CT_CPU_FEW_ROWS * cpu->graph->heads.n_kv_heads;
@@ -70,16 +72,16 @@ void ct_cpu_rotate(struct ct_cpu_walk *walk, const struct ct_node *node)
 }
 
 /* Elements of a KV head's keys, or values, in a page. */
-static size_t part_elements(const struct ct_cpu *cpu)
+size_t ct_cpu_part_elements(const struct ct_cpu *cpu)
 {
     return ct_page_part_elements(&cpu->graph->heads, cpu->is_kv_i8);
 }
 
 /* Where a KV head of a layer begins in a page. */
-static size_t head_place(const struct ct_cpu *cpu, const struct ct_node *node, int kv_head)
+size_t ct_cpu_head_place(const struct ct_cpu *cpu, const struct ct_node *node, int kv_head)
 {
     const size_t n_heads = (size_t)cpu->graph->heads.n_kv_heads;
-    return ((size_t)node->layer * n_heads + (size_t)kv_head) * 2 * part_elements(cpu);
+    return ((size_t)node->layer * n_heads + (size_t)kv_head) * 2 * ct_cpu_part_elements(cpu);
 }
 
 static float *key_of(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
@@ -112,13 +114,14 @@ static void store_kv(const struct ct_cpu_walk *walk, const struct ct_node *node,
     const float *k = key_of(walk, node, t, kv_head);
     const float *v = k + heads->n_kv_heads * D;
     const int place = position % CT_PAGE_TOK;
-    uint16_t *page = walk->batch->pages[t][position / CT_PAGE_TOK] + head_place(cpu, node, kv_head);
-    uint16_t *values = page + part_elements(cpu);
+    uint16_t *page =
+        walk->batch->pages[t][position / CT_PAGE_TOK] + ct_cpu_head_place(cpu, node, kv_head);
+    uint16_t *values = page + ct_cpu_part_elements(cpu);
     if (cpu->is_kv_i8) {
         int8_t *k_i8 = (int8_t *)page + place, *v_i8 = (int8_t *)values + place * D;
         uint16_t *scales = page + D / 2 * CT_PAGE_TOK + place;
         scales[0] = quantize_kv(k, D, k_i8, CT_PAGE_TOK);
-        scales[part_elements(cpu)] = quantize_kv(v, D, v_i8, 1);
+        scales[ct_cpu_part_elements(cpu)] = quantize_kv(v, D, v_i8, 1);
         return;
     }
     for (int d = 0; d < D; d++)
@@ -140,12 +143,12 @@ static void attend_span(const struct ct_cpu_walk *walk, const struct ct_node *no
     const struct ct_cpu *cpu = walk->cpu;
     const int D = cpu->graph->heads.head_dim, n_rep = n_rep_of(cpu);
     const int64_t n_left = walk->batch->positions[t] + 1 - span * SPAN_TOK;
-    const size_t head = head_place(cpu, node, kv_head);
+    const size_t head = ct_cpu_head_place(cpu, node, kv_head);
     const void *k_pages[SPAN_PAGES], *v_pages[SPAN_PAGES];
     for (int p = 0; p < SPAN_PAGES && p * CT_PAGE_TOK < n_left; p++) {
         const uint16_t *keys = walk->batch->pages[t][span * SPAN_PAGES + p] + head;
         k_pages[p] = keys;
-        v_pages[p] = keys + part_elements(cpu);
+        v_pages[p] = keys + ct_cpu_part_elements(cpu);
     }
     const struct ct_attention job = {
         .q = q,
@@ -211,7 +214,6 @@ static void attend_by_heads(struct ct_cpu_walk *walk, const struct ct_node *node
     const struct ct_cpu *cpu = walk->cpu;
     const int n_kv_heads = cpu->graph->heads.n_kv_heads;
     float *results = cpu->spans + walk->worker * slot_floats(cpu);
-    store_rows(walk, node);
     for (int64_t i = walk->worker; i < (int64_t)walk->batch->n_rows * n_kv_heads;
          i += walk->n_workers) {
         const int64_t t = i / n_kv_heads, n_spans = count_spans(walk, t);
@@ -325,9 +327,9 @@ static void attend_block(const struct ct_cpu_walk *walk, const struct ct_node *n
     float *q = cpu->spans + walk->worker * 2 * CT_MAX_REP * D, *out = q + CT_MAX_REP * D;
     const int kv_head = head / n_rep_of(cpu);
     for (int p = 0; p * CT_PAGE_TOK < n_keys; p++) {
-        const uint16_t *keys = walk->batch->pages[t][p] + head_place(cpu, node, kv_head);
+        const uint16_t *keys = walk->batch->pages[t][p] + ct_cpu_head_place(cpu, node, kv_head);
         k_pages[p] = keys;
-        v_pages[p] = keys + part_elements(cpu);
+        v_pages[p] = keys + ct_cpu_part_elements(cpu);
     }
     for (int i = 0; i < n_rows; i++)
         memcpy(q + i * D, ct_cpu_row(cpu, node->in, t + i) + head * D, (size_t)D * sizeof *q);
@@ -358,9 +360,6 @@ static void attend_by_blocks(struct ct_cpu_walk *walk, const struct ct_node *nod
     const struct ct_cpu *cpu = walk->cpu;
     const struct ct_batch *batch = walk->batch;
     const int n_heads = cpu->graph->heads.n_heads;
-    if (node->n_weights > 0)
-        spread_bias(walk, node);
-    store_rows(walk, node);
     int64_t item = 0, n_rows;
     for (int64_t t = 0; t < batch->n_rows; t += n_rows) {
         n_rows = batch->lengths[t] - batch->positions[t];
@@ -373,10 +372,17 @@ static void attend_by_blocks(struct ct_cpu_walk *walk, const struct ct_node *nod
 
 void ct_cpu_attend(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
-    if (walk->cpu->graph->is_encoder)
-        attend_by_blocks(walk, node);
-    else if (walk->is_few && ct_cpu_is_fused_before(walk, node))
+    if (walk->is_few && ct_cpu_is_fused_before(walk, node)) {
         attend_by_spans(walk, node);
+        return;
+    }
+    if (node->n_weights > 0)
+        spread_bias(walk, node);
+    store_rows(walk, node);
+    if (ct_cpu_has_integer_attention(walk->cpu))
+        ct_cpu_attend_integers(walk, node);
+    else if (walk->cpu->graph->is_encoder)
+        attend_by_blocks(walk, node);
     else
         attend_by_heads(walk, node);
 }

@@ -295,7 +295,7 @@ bool ct_cpu_can_fuse(const struct ct_cpu *cpu, int i)
     if (next->in != node->out)
         return false;
     if (node->op == CT_OP_ROTATE)
-        return next->op == CT_OP_ATTEND;
+        return next->op == CT_OP_ATTEND && !ct_cpu_has_integer_attention(cpu);
     if (!is_made_by_rows(node->op) || node->in == node->out || next->op != CT_OP_LINEAR ||
         !is_all_int8(cpu, next))
         return false;
@@ -311,8 +311,8 @@ static struct ct_rows_i8 rows_of_input(const struct ct_cpu_input *input, int64_t
                                (k + CT_X_GROUP - 1) / CT_X_GROUP};
 }
 
-/* A token with one scale. Adding 1.5 * 2^23 rounds to an integer, halves to even, in any vector. */
-static void quantize_token(const float *row, int64_t k, int8_t *q, float *scale)
+/* Adding 1.5 * 2^23 rounds to an integer, halves to even, in any vector. */
+void ct_cpu_quantize_token(const float *row, int64_t k, int8_t *q, float *scale)
 {
     const float round = 12582912;
     float peak = 0;
@@ -336,7 +336,7 @@ static void quantize_row(const struct ct_cpu *cpu, const struct ct_cpu_input *in
 {
     const struct ct_rows_i8 x = rows_of_input(input, k);
     if (cpu->is_token_i8) {
-        quantize_token(row, k, input->q + t * x.ldq, &input->token[t]);
+        ct_cpu_quantize_token(row, k, input->q + t * x.ldq, &input->token[t]);
         return;
     }
     cpu->kernels->quantize_i8(row, k, input->q + t * x.ldq, input->scale + t * x.n_groups,

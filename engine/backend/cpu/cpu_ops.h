@@ -80,6 +80,21 @@ bool ct_cpu_is_fused_before(const struct ct_cpu_walk *walk, const struct ct_node
 void ct_cpu_rotate(struct ct_cpu_walk *walk, const struct ct_node *node);
 void ct_cpu_attend(struct ct_cpu_walk *walk, const struct ct_node *node);
 
+/* Elements of a KV head's keys, or values, in a page; and where a KV head of a layer begins there. */
+size_t ct_cpu_part_elements(const struct ct_cpu *cpu);
+size_t ct_cpu_head_place(const struct ct_cpu *cpu, const struct ct_node *node, int kv_head);
+
+enum { CT_INTEGER_TOK = 131072 }; /* keys whose products int32 holds: 2^31 / 127^2 and less */
+
+/* cpu_attend_i8.c: whether attention's products are integers; what it needs of cpu->spans; and this
+ * worker's part of the heads, whose keys and values are stored. */
+bool ct_cpu_has_integer_attention(const struct ct_cpu *cpu);
+int64_t ct_cpu_integer_floats(const struct ct_cpu *cpu, int n_threads);
+void ct_cpu_attend_integers(struct ct_cpu_walk *walk, const struct ct_node *node);
+
+/* A row [k] as int8 with one scale; q gets zeros up to a multiple of 64. */
+void ct_cpu_quantize_token(const float *row, int64_t k, int8_t *q, float *scale);
+
 /* Floats that cpu->bias and cpu->spans need. */
 int64_t ct_cpu_bias_floats(const struct ct_cpu *cpu);
 int64_t ct_cpu_span_floats(const struct ct_cpu *cpu, int n_threads);

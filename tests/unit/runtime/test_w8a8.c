@@ -149,11 +149,57 @@ static void a_row_too_large_is_named(void **state)
     ct_pool_close(pool);
 }
 
+/* The last token's answer [n_outputs]; the caller frees it. */
+static float *answer(const char *name, enum ct_activations activations, enum ct_kv_type kv,
+                     int *n_outputs)
+{
+    char path[512];
+    int32_t ids[70];
+    snprintf(path, sizeof path, "%s/support/%s", CT_TEST_DIR, name);
+    struct ct_engine *engine = reference_engine(path, activations, kv);
+    for (int i = 0; i < 70; i++)
+        ids[i] = 3 + i * 7 % 80;
+    struct ct_slice slice = reference_read(engine, ids, 70, 0, 1);
+    *n_outputs = ct_engine_info(engine)->n_outputs;
+    float *out = malloc((size_t)*n_outputs * sizeof *out);
+    assert_non_null(out);
+    memcpy(out, slice.logits, (size_t)*n_outputs * sizeof *out);
+    ct_session_close(slice.session);
+    ct_engine_close(engine);
+    return out;
+}
+
+/* Two pages of keys: a generator with shared KV heads, encoders of each kind, biases by distance. */
+static void models_stay_what_they_were(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"fixture", "bert", "encoders/mpnet",
+                                        "encoders/bert_classifier"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (int kv = CT_KV_F16; kv <= CT_KV_INT8; kv++) {
+            int n;
+            float *exact = answer(names[i], CT_ACTIVATIONS_FLOAT, CT_KV_F16, &n);
+            float *found = answer(names[i], CT_ACTIVATIONS_W8A8, (enum ct_kv_type)kv, &n);
+            double error = 0, size = 0;
+            for (int j = 0; j < n; j++) {
+                error += (found[j] - exact[j]) * (double)(found[j] - exact[j]);
+                size += exact[j] * (double)exact[j];
+            }
+            print_message("%s, keys and values in %s: error %.4f\n", names[i],
+                          kv == CT_KV_F16 ? "f16" : "int8", sqrt(error / size));
+            assert_true(sqrt(error / size) < 0.06);
+            assert_true(error > 0);
+            free(exact);
+            free(found);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_integers),
         cmocka_unit_test(a_row_too_large_is_named),
+        cmocka_unit_test(models_stay_what_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
