@@ -1,6 +1,7 @@
 /* centroid gemmini: the simulated accelerator by itself. */
 #include "cli/cli.h"
 #include "cli/gemmini_check.h"
+#include "cli/gemmini_time.h"
 #include "engine/base/json_text.h"
 
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 
 /* What the command line says. */
 struct gemmini {
-    const char *config_path, *preset;
+    const char *config_path, *preset, *cycles_path;
     bool is_json;
     const char **paths;
     int n_paths;
@@ -58,8 +59,14 @@ static enum ct_status check(const struct gemmini *options, struct ct_error *err)
         status = ct_gemmini_file_open(options->paths[i], &all.files[i], err);
         all.n_files += status == CT_OK;
     }
+    if (status == CT_OK && options->cycles_path != NULL) {
+        status = ct_gemmini_file_open(options->cycles_path, &all.files[all.n_files], err);
+        all.n_files += status == CT_OK;
+    }
     if (status == CT_OK)
         status = ct_gemmini_check_results(&all, err);
+    if (status == CT_OK)
+        status = ct_gemmini_check_cycles(&all, err);
     if (status == CT_OK && options->is_json)
         status = print_json(&all, err);
     else if (status == CT_OK)
@@ -127,6 +134,20 @@ static enum ct_status run(const struct gemmini *options, struct ct_error *err)
     return status;
 }
 
+static enum ct_status print_time(const struct gemmini *options, struct ct_error *err)
+{
+    struct ct_gem_config config;
+    struct ct_gem_trace trace = {0};
+    enum ct_status status = configure(options, &config, err);
+    if (status == CT_OK)
+        status = read_trace(options->paths[0], &trace, err);
+    if (status == CT_OK)
+        status =
+            ct_gemmini_print_time(&config, trace.commands, trace.n_commands, options->is_json, err);
+    ct_gem_trace_deinit(&trace);
+    return status;
+}
+
 /* Every case of a golden file, under its name. */
 static enum ct_status disassemble_cases(const char *path, struct ct_error *err)
 {
@@ -186,8 +207,9 @@ static const struct action {
     int min_files, max_files;
 } actions[] = {
     {"run", run, 1, 1},
+    {"time", print_time, 1, 1},
     {"disasm", disasm, 1, 1},
-    {"check", check, 1, CT_GEMMINI_MAX_FILES},
+    {"check", check, 1, CT_GEMMINI_MAX_FILES - 1}, /* and one of cycles */
     {"config", print_config, 0, 0},
 };
 
@@ -203,26 +225,28 @@ static const struct action *find_action(const char *name, int n_files, struct ct
         ct_error_set(err, CT_INVALID, "%s takes %s, not %d", name,
                      action->max_files == 0   ? "no file"
                      : action->max_files == 1 ? "one file"
-                                              : "1 to 64 files",
+                                              : "1 to 63 files",
                      n_files);
         return NULL;
     }
-    ct_error_set(err, CT_INVALID, "'%s' is not run, disasm, check or config", name);
+    ct_error_set(err, CT_INVALID, "'%s' is not run, time, disasm, check or config", name);
     return NULL;
 }
 
 static const struct ct_cli_usage usage = {
-    .line = "gemmini run|disasm|check|config [FILE...] [OPTION...]",
+    .line = "gemmini run|time|disasm|check|config [FILE...] [OPTION...]",
     .text =
         "The simulated Gemmini accelerator by itself (docs/gemmini.md).\n\n"
         "  run FILE       carries out a program, and prints the matrices that its .print lines "
         "name\n"
+        "  time FILE      says how long a program takes, what it moves and the energy of it\n"
         "  disasm FILE    lists a program, or those of a golden file (.json, .json.gz), as text\n"
         "  check FILE...  replays golden files and says, for each family of cases, how many are "
-        "exact\n"
+        "exact,\n"
+        "                 and, with --cycles, how far their cycles are from measured ones\n"
         "  config         prints a configuration, all keys with their limits",
     .min_positional = 1,
-    .missing = "run, disasm, check or config",
+    .missing = "run, time, disasm, check or config",
 };
 
 int ct_cli_gemmini(int argc, char **argv)
@@ -235,13 +259,16 @@ int ct_cli_gemmini(int argc, char **argv)
     struct ct_error err;
     const struct ct_option table[] = {
         {"preset", "NAME",
-         "run, config: the machine: default, ibert, survey_nas, survey_fusion_128, "
+         "run, time, config: the machine: default, ibert, survey_nas, survey_fusion_128, "
          "survey_fusion_256 or "
          "lpddr4 (default).",
          CT_OPTION_TEXT, &options.preset, 0, 0, NULL},
-        {"config", "FILE", "run, config: an INI file whose settings replace those of the preset.",
+        {"config", "FILE",
+         "run, time, config: an INI file whose settings replace those of the preset.",
          CT_OPTION_TEXT, &options.config_path, 0, 0, NULL},
-        {"json", NULL, "check: print JSON.", CT_OPTION_FLAG, &options.is_json, 0, 0, NULL},
+        {"cycles", "FILE", "check: a golden file of measured cycles, to time the programs against.",
+         CT_OPTION_TEXT, &options.cycles_path, 0, 0, NULL},
+        {"json", NULL, "time, check: print JSON.", CT_OPTION_FLAG, &options.is_json, 0, 0, NULL},
         {"help", NULL, "Print this.", CT_OPTION_FLAG, &wants_help, 0, 0, NULL},
         {0},
     };

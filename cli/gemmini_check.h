@@ -43,6 +43,11 @@ const json_t *ct_gemmini_find(const struct ct_gemmini_check *check, const char *
 CT_MUST_CHECK enum ct_status ct_gemmini_check_results(struct ct_gemmini_check *check,
                                                       struct ct_error *err);
 
+/* gemmini_cycles.c: times the program of every row of the files of cycles, where a file has it. CT_FORMAT,
+ * CT_MEMORY. */
+CT_MUST_CHECK enum ct_status ct_gemmini_check_cycles(struct ct_gemmini_check *check,
+                                                     struct ct_error *err);
+
 /* gemmini_scalars.c: the lists of a file of scalars. */
 CT_MUST_CHECK enum ct_status ct_gemmini_check_scalars(struct ct_gemmini_check *check,
                                                       const json_t *root, struct ct_error *err);

@@ -105,13 +105,34 @@ class Gemmini(unittest.TestCase):
         self.assertIn("wrong_1: result 0 differs", done.stderr)
         self.assertIn("seven ", gemmini("check", path).stdout)
 
+    def test_time_says_what_a_program_costs(self):
+        report = json.loads(gemmini("time", GOLDEN / "loop_relu.txt", "--json").stdout)
+        self.assertEqual(report["macs"], 163680)
+        self.assertGreater(report["cycles"], report["macs"] / 256)
+        self.assertAlmostEqual(report["total_pj"], sum(report["pj"].values()), delta=1e-6 * report["total_pj"])
+        self.assertIn(f"{report['cycles']} cycles, ", gemmini("time", GOLDEN / "loop_relu.txt").stdout)
+        slow = self.write("slow.ini", "[mem]\nlatency = 200\n")
+        slower = json.loads(gemmini("time", GOLDEN / "loop_relu.txt", "--config", slow, "--json").stdout)
+        self.assertGreater(slower["cycles"], report["cycles"])
+
+    def test_check_compares_cycles(self):
+        cases = self.write("cases.json", json.dumps([golden_case("seven_1", bytes([7] * 4))]))
+        row = {"config": "default", "name": "seven_1", "mem_latency": 40, "bytes_per_cycle": 16, "host_interval": 1}
+        other = {**row, "name": "unknown"}
+        cycles = self.write("cycles.json", json.dumps({"rows": [{**row, "cycles": 100}, {**other, "cycles": 5}]}))
+        families = json.loads(gemmini("check", cases, "--cycles", cycles, "--json").stdout)["families"]
+        self.assertEqual(list(families), ["seven"])
+        self.assertEqual(families["seven"]["cycle_cases"], 1)
+        self.assertLess(families["seven"]["worst_error"], 0.5)
+        self.assertEqual(families["seven"]["worst_error"], families["seven"]["mean_error"])
+
     def test_errors(self):
         program = self.write("bad.txt", "fence\nmvin dram=0x10 local=spad+0 rows=1 cols=1\n")
         self.assertIn("command 1 (mvin)", gemmini("run", program, code=1).stderr)
         program = self.write("bad.txt", "mvin dram=0x10 rows\n")
         self.assertIn("bad.txt:1: mvin has no field 'rows'", gemmini("run", program, code=1).stderr)
         self.assertIn("nothing.json", gemmini("check", self.path / "nothing.json", code=1).stderr)
-        self.assertIn("'walk' is not run, disasm, check or config", gemmini("walk", program, code=2).stderr)
+        self.assertIn("'walk' is not run, time, disasm, check or config", gemmini("walk", program, code=2).stderr)
         self.assertIn("run takes one file, not 0", gemmini("run", code=2).stderr)
         self.assertIn("run takes one file, not 2", gemmini("run", program, program, code=2).stderr)
 
