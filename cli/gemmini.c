@@ -1,6 +1,7 @@
 /* centroid gemmini: the simulated accelerator by itself. */
 #include "cli/cli.h"
 #include "cli/gemmini_check.h"
+#include "cli/gemmini_layer.h"
 #include "cli/gemmini_time.h"
 #include "engine/base/json_text.h"
 
@@ -11,6 +12,7 @@
 struct gemmini {
     const char *config_path, *preset, *cycles_path;
     bool is_json;
+    struct ct_gemmini_layer layer;
     const char **paths;
     int n_paths;
 };
@@ -201,6 +203,15 @@ static enum ct_status print_config(const struct gemmini *options, struct ct_erro
     return status;
 }
 
+static enum ct_status print_layer(const struct gemmini *options, struct ct_error *err)
+{
+    struct ct_gem_config config;
+    enum ct_status status = configure(options, &config, err);
+    if (status == CT_OK)
+        status = ct_gemmini_layer_print(&options->layer, &config, options->is_json, err);
+    return status;
+}
+
 static const struct action {
     const char *name;
     enum ct_status (*run)(const struct gemmini *options, struct ct_error *err);
@@ -210,6 +221,7 @@ static const struct action {
     {"time", print_time, 1, 1},
     {"disasm", disasm, 1, 1},
     {"check", check, 1, CT_GEMMINI_MAX_FILES - 1}, /* and one of cycles */
+    {"layer", print_layer, 0, 0},
     {"config", print_config, 0, 0},
 };
 
@@ -229,12 +241,12 @@ static const struct action *find_action(const char *name, int n_files, struct ct
                      n_files);
         return NULL;
     }
-    ct_error_set(err, CT_INVALID, "'%s' is not run, time, disasm, check or config", name);
+    ct_error_set(err, CT_INVALID, "'%s' is not run, time, disasm, check, layer or config", name);
     return NULL;
 }
 
 static const struct ct_cli_usage usage = {
-    .line = "gemmini run|time|disasm|check|config [FILE...] [OPTION...]",
+    .line = "gemmini run|time|disasm|check|layer|config [FILE...] [OPTION...]",
     .text =
         "The simulated Gemmini accelerator by itself (docs/gemmini.md).\n\n"
         "  run FILE       carries out a program, and prints the matrices that its .print lines "
@@ -244,31 +256,46 @@ static const struct ct_cli_usage usage = {
         "  check FILE...  replays golden files and says, for each family of cases, how many are "
         "exact,\n"
         "                 and, with --cycles, how far their cycles are from measured ones\n"
+        "  layer          says what a layer of an encoder costs, operator by operator\n"
         "  config         prints a configuration, all keys with their limits",
     .min_positional = 1,
-    .missing = "run, time, disasm, check or config",
+    .missing = "run, time, disasm, check, layer or config",
 };
 
 int ct_cli_gemmini(int argc, char **argv)
 {
     enum { MAX_POSITIONAL = CT_GEMMINI_MAX_FILES + 1 };
-    struct gemmini options = {.preset = "default"};
+    struct gemmini options = {
+        .preset = "default",
+        .layer = {.d_model = 768, .n_heads = 12, .d_ff = 3072, .n_tokens = 512},
+    };
     const char *positional[MAX_POSITIONAL];
     bool wants_help = false;
     int n_positional, exit_code;
     struct ct_error err;
     const struct ct_option table[] = {
         {"preset", "NAME",
-         "run, time, config: the machine: default, ibert, survey_nas, survey_fusion_128, "
+         "run, time, layer, config: the machine: default, ibert, survey_nas, survey_fusion_128, "
          "survey_fusion_256 or "
          "lpddr4 (default).",
          CT_OPTION_TEXT, &options.preset, 0, 0, NULL},
         {"config", "FILE",
-         "run, time, config: an INI file whose settings replace those of the preset.",
+         "run, time, layer, config: an INI file whose settings replace those of the preset.",
          CT_OPTION_TEXT, &options.config_path, 0, 0, NULL},
         {"cycles", "FILE", "check: a golden file of measured cycles, to time the programs against.",
          CT_OPTION_TEXT, &options.cycles_path, 0, 0, NULL},
-        {"json", NULL, "time, check: print JSON.", CT_OPTION_FLAG, &options.is_json, 0, 0, NULL},
+        {"d-model", "N", "layer: columns of the activations (768).", CT_OPTION_INT,
+         &options.layer.d_model, 1, 16384, NULL},
+        {"heads", "N", "layer: attention heads (12).", CT_OPTION_INT, &options.layer.n_heads, 1,
+         1024, NULL},
+        {"d-ff", "N", "layer: columns inside the feed-forward part (3072).", CT_OPTION_INT,
+         &options.layer.d_ff, 1, 65536, NULL},
+        {"tokens", "N", "layer: tokens (512).", CT_OPTION_INT, &options.layer.n_tokens, 1, 16384,
+         NULL},
+        {"bits", "N", "layer: bits of an index of clustered weights; 0 is int8 weights (0).",
+         CT_OPTION_INT, &options.layer.bits, 0, 8, NULL},
+        {"json", NULL, "time, check, layer: print JSON.", CT_OPTION_FLAG, &options.is_json, 0, 0,
+         NULL},
         {"help", NULL, "Print this.", CT_OPTION_FLAG, &wants_help, 0, 0, NULL},
         {0},
     };

@@ -27,7 +27,6 @@ struct ct_gem_config {
 
 /* Values of the choices that code asks for, in the order of gem_config.def. */
 enum { CT_GEM_DATAFLOW_BOTH, CT_GEM_DATAFLOW_WS, CT_GEM_DATAFLOW_OS };
-enum { CT_GEM_TILER_AUTO, CT_GEM_TILER_MAPPER };
 
 /* default, ibert, survey_nas, survey_fusion_128, survey_fusion_256, lpddr4. CT_NOT_FOUND lists
  * them. */

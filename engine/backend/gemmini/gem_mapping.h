@@ -13,8 +13,8 @@
  * The rules are those of tiled_matmul_auto, tiled_resadd_auto and tiled_norm_auto of
  * ucb-bar/gemmini-rocc-tests (dev@180c468, include/gemmini.h). Every program ends in a fence. Commands
  * go one by one to a sink; nothing is kept. Pure functions; any thread. */
-#ifndef CT_BACKEND_GEMMINI_MAPPING_H
-#define CT_BACKEND_GEMMINI_MAPPING_H
+#ifndef CT_BACKEND_GEMMINI_GEM_MAPPING_H
+#define CT_BACKEND_GEMMINI_GEM_MAPPING_H
 
 #include "engine/backend/gemmini/command.h"
 #include "engine/backend/gemmini/gem_config.h"

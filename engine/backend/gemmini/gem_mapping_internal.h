@@ -1,6 +1,6 @@
 /* What the kinds of programs have in common, for gem_mapping*.c alone. */
-#ifndef CT_BACKEND_GEMMINI_MAPPING_INTERNAL_H
-#define CT_BACKEND_GEMMINI_MAPPING_INTERNAL_H
+#ifndef CT_BACKEND_GEMMINI_GEM_MAPPING_INTERNAL_H
+#define CT_BACKEND_GEMMINI_GEM_MAPPING_INTERNAL_H
 
 #include "engine/backend/gemmini/arith.h"
 #include "engine/backend/gemmini/gem_mapping.h"

@@ -1,0 +1,252 @@
+/* What is fused and placed where, and what it costs. */
+#include "engine/backend/gemmini/gem_schedule.h"
+#include "tests/support/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct ct_gem_config config_of(const char *preset)
+{
+    struct ct_gem_config config;
+    struct ct_error err;
+    assert_int_equal(ct_gem_config_preset(preset, &config, &err), CT_OK);
+    return config;
+}
+
+static struct ct_gem_op product(enum ct_gem_role role, size_t m, size_t n, size_t k)
+{
+    return (struct ct_gem_op){.role = role, .count = 1, .m = m, .n = n, .k = k};
+}
+
+static struct ct_gem_op by_row(enum ct_gem_op_kind kind, size_t m, size_t n)
+{
+    return (struct ct_gem_op){.kind = kind, .count = 1, .m = m, .n = n};
+}
+
+static struct ct_gem_cost cost_of(const struct ct_gem_config *config, const struct ct_gem_op *op)
+{
+    struct ct_gem_costs *costs;
+    struct ct_gem_cost cost;
+    struct ct_error err;
+    assert_int_equal(ct_gem_costs_open(config, &costs, &err), CT_OK);
+    if (ct_gem_op_cost(costs, op, &cost, &err) != CT_OK)
+        fail_msg("%s", err.message);
+    ct_gem_costs_close(costs);
+    return cost;
+}
+
+static void softmax_joins_where_asked(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = config_of("default");
+    struct ct_gem_op ops[] = {product(CT_GEM_ROLE_QK, 128, 128, 64),
+                              by_row(CT_GEM_OP_SOFTMAX, 128, 128)};
+    assert_int_equal(ct_gem_schedule(&config, ops, 2), 1);
+    assert_int_equal(ops[0].act, CT_GEM_ACT_SOFTMAX);
+    assert_false(ops[0].is_full_c);
+
+    config.sw_fuse_qk_softmax = 0;
+    ops[0] = product(CT_GEM_ROLE_QK, 128, 128, 64);
+    ops[1] = by_row(CT_GEM_OP_SOFTMAX, 128, 128);
+    assert_int_equal(ct_gem_schedule(&config, ops, 2), 2);
+    assert_int_equal(ops[0].act, CT_GEM_ACT_NONE);
+    assert_true(ops[0].is_full_c);
+    assert_false(ops[1].is_on_host);
+
+    config.norm_enabled = 0;
+    ops[0] = product(CT_GEM_ROLE_QK, 128, 128, 64);
+    assert_int_equal(ct_gem_schedule(&config, ops, 2), 2);
+    assert_false(ops[0].is_full_c);
+    assert_true(ops[1].is_on_host);
+}
+
+static void layernorm_joins_where_a_row_fits(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = config_of("default");
+    config.sw_fuse_wout_ln = 1;
+    /* A half of 64 KB holds 512 columns of 16 rows, all of it 1024. */
+    for (size_t n = 512; n <= 1040; n += 16) {
+        struct ct_gem_op ops[] = {product(CT_GEM_ROLE_WOUT, 128, n, 64),
+                                  by_row(CT_GEM_OP_LAYERNORM, 128, n)};
+        assert_int_equal(ct_gem_schedule(&config, ops, 2), n <= 512 ? 1 : 2);
+        assert_int_equal(ops[1].is_on_host, n > 1024);
+        assert_int_equal(ops[0].is_full_c, n > 512 && n <= 1024);
+    }
+    struct ct_gem_op ops[] = {product(CT_GEM_ROLE_W2, 128, 256, 64),
+                              by_row(CT_GEM_OP_LAYERNORM, 128, 256)};
+    assert_int_equal(ct_gem_schedule(&config, ops, 2), 2);
+}
+
+static void gelu_joins_its_product(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = config_of("default");
+    struct ct_gem_op ops[] = {product(CT_GEM_ROLE_NONE, 64, 128, 32),
+                              by_row(CT_GEM_OP_GELU, 64, 128), by_row(CT_GEM_OP_GELU, 64, 128),
+                              by_row(CT_GEM_OP_RESADD, 64, 128)};
+    assert_int_equal(ct_gem_schedule(&config, ops, 4), 3);
+    assert_int_equal(ops[0].act, CT_GEM_ACT_IGELU);
+    assert_int_equal(ops[1].kind, CT_GEM_OP_GELU);
+    assert_true(ops[1].is_on_host);
+    assert_int_equal(ops[2].kind, CT_GEM_OP_RESADD);
+    assert_false(ops[2].is_on_host);
+}
+
+struct program {
+    struct ct_gem_command commands[4096];
+    size_t n;
+};
+
+static void take(void *context, const struct ct_gem_command *command)
+{
+    struct program *program = context;
+    assert_true(program->n < 4096);
+    program->commands[program->n++] = *command;
+}
+
+static void costs_are_those_of_the_commands(void **state)
+{
+    (void)state;
+    const struct ct_gem_config config = config_of("default");
+    const struct ct_gem_op ops[] = {product(CT_GEM_ROLE_NONE, 100, 200, 300),
+                                    by_row(CT_GEM_OP_SOFTMAX, 20, 100),
+                                    by_row(CT_GEM_OP_RESADD, 64, 100)};
+    for (size_t i = 0; i < 3; i++) {
+        struct program *program = calloc(1, sizeof *program);
+        struct ct_gem_timing timing;
+        struct ct_error err;
+        assert_non_null(program);
+        assert_int_equal(ct_gem_op_commands(&config, &ops[i], take, program, &err), CT_OK);
+        assert_int_equal(ct_gem_time(&config, program->commands, program->n, &timing, &err), CT_OK);
+        struct ct_gem_op thrice = ops[i];
+        thrice.count = 3;
+        const struct ct_gem_cost cost = cost_of(&config, &thrice);
+        assert_int_equal(cost.work.cycles, 3 * timing.cycles);
+        assert_int_equal(cost.work.read_bytes, 3 * timing.read_bytes);
+        assert_int_equal(cost.work.macs, 3 * timing.macs);
+        assert_int_equal(cost.host_cycles, 0);
+        free(program);
+    }
+}
+
+static void the_host_costs_by_the_code_that_is_chosen(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = config_of("default");
+    struct ct_gem_op op = by_row(CT_GEM_OP_SOFTMAX, 10, 100);
+    op.is_on_host = true;
+    config.host_ghz = 2;
+    struct ct_gem_cost cost = cost_of(&config, &op);
+    assert_int_equal(cost.host_cycles, 102770);
+    assert_int_equal(cost.work.host_instructions, 77150);
+    assert_int_equal(cost.work.cycles, 0);
+    assert_true(ct_gem_cost_cycles(&config, &cost) == 51385);
+    assert_string_equal(ct_gem_host_code(&config, CT_GEM_OP_SOFTMAX), "softmax_fp32");
+    config.host_table = 4;
+    assert_int_equal(cost_of(&config, &op).host_cycles, 69450);
+    assert_string_equal(ct_gem_host_code(&config, CT_GEM_OP_GELU), "igelu");
+    assert_null(ct_gem_host_code(&config, CT_GEM_OP_MATMUL));
+    op.kind = CT_GEM_OP_REQUANTISE;
+    assert_int_equal(cost_of(&config, &op).host_cycles, 36740);
+}
+
+/* One row of activations: every weight is loaded once. */
+static void clustered_weights_save_traffic(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = config_of("lpddr4");
+    struct ct_gem_op op = product(CT_GEM_ROLE_NONE, 1, 768, 768);
+    const struct ct_gem_cost plain = cost_of(&config, &op);
+    op.index_bits = 4;
+    struct ct_gem_cost cost = cost_of(&config, &op);
+    assert_memory_equal(&cost, &plain, sizeof cost); /* decoded when they were loaded */
+
+    config.sw_mvin_lut = 1;
+    cost = cost_of(&config, &op);
+    assert_int_equal(plain.work.read_bytes - cost.work.read_bytes, 768 * 768 / 2 - 16);
+    assert_int_equal(cost.table_reads, 768 * 768 / 16);
+    assert_true(cost.work.cycles < plain.work.cycles);
+    struct ct_gem_energy before, after;
+    ct_gem_cost_energy(&config, &plain, &before);
+    ct_gem_cost_energy(&config, &cost, &after);
+    assert_true(after.total_pj < before.total_pj);
+    assert_true(after.pj[CT_GEM_ENERGY_REGISTERS] > before.pj[CT_GEM_ENERGY_REGISTERS]);
+    double sum = 0;
+    for (int part = 0; part < CT_GEM_ENERGY_PARTS; part++)
+        sum += after.pj[part];
+    assert_true(sum > 0.999999 * after.total_pj && sum < 1.000001 * after.total_pj);
+
+    config.sw_mvin_lut = 0;
+    config.sw_host_decode = 1;
+    cost = cost_of(&config, &op);
+    assert_int_equal(cost.work.cycles, plain.work.cycles);
+    assert_true(cost.host_cycles > 768 * 768 * 11);
+    assert_int_equal(cost.work.write_bytes - plain.work.write_bytes, 768 * 768);
+}
+
+/* More shapes than the table has places, twice. */
+static void the_table_forgets_but_does_not_mix_up(void **state)
+{
+    (void)state;
+    const struct ct_gem_config config = config_of("default");
+    enum { SHAPES = 3000 };
+    uint64_t *cycles = calloc(SHAPES, sizeof *cycles);
+    struct ct_gem_costs *costs;
+    struct ct_error err;
+    assert_int_equal(ct_gem_costs_open(&config, &costs, &err), CT_OK);
+    for (size_t i = 0; i < 2 * SHAPES; i++) {
+        const size_t shape = i % SHAPES;
+        struct ct_gem_op op = by_row(CT_GEM_OP_GELU, 1 + shape % 60, 1 + shape / 60);
+        struct ct_gem_cost cost;
+        op.is_on_host = true;
+        assert_int_equal(ct_gem_op_cost(costs, &op, &cost, &err), CT_OK);
+        if (i < SHAPES)
+            cycles[shape] = cost.host_cycles;
+        assert_int_equal(cost.host_cycles, cycles[shape]);
+        assert_true(cost.host_cycles == (uint64_t)(247.85 * (double)(op.m * op.n) + 0.5));
+    }
+    ct_gem_costs_close(costs);
+    free(cycles);
+}
+
+static void refuse(struct ct_gem_op op, enum ct_status expected, const char *text)
+{
+    const struct ct_gem_config config = config_of("default");
+    struct ct_gem_costs *costs;
+    struct ct_gem_cost cost;
+    struct ct_error err;
+    assert_int_equal(ct_gem_costs_open(&config, &costs, &err), CT_OK);
+    assert_int_equal(ct_gem_op_cost(costs, &op, &cost, &err), expected);
+    assert_non_null(strstr(err.message, text));
+    assert_int_equal(cost.work.cycles, 0);
+    ct_gem_costs_close(costs);
+}
+
+static void what_nobody_does_is_refused(void **state)
+{
+    (void)state;
+    struct ct_gem_op op = product(CT_GEM_ROLE_NONE, 16, 16, 16);
+    op.index_bits = 9;
+    refuse(op, CT_INVALID, "9 bits");
+    refuse(product(CT_GEM_ROLE_NONE, 16, 0, 16), CT_INVALID, "16 x 0 x 16");
+    refuse(by_row(CT_GEM_OP_GELU, 16, 16), CT_UNSUPPORTED, "by itself");
+    op = product(CT_GEM_ROLE_NONE, 16, 16, 16);
+    op.is_on_host = true;
+    refuse(op, CT_INVALID, "on the host");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(softmax_joins_where_asked),
+        cmocka_unit_test(layernorm_joins_where_a_row_fits),
+        cmocka_unit_test(gelu_joins_its_product),
+        cmocka_unit_test(costs_are_those_of_the_commands),
+        cmocka_unit_test(the_host_costs_by_the_code_that_is_chosen),
+        cmocka_unit_test(clustered_weights_save_traffic),
+        cmocka_unit_test(the_table_forgets_but_does_not_mix_up),
+        cmocka_unit_test(what_nobody_does_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
