@@ -162,13 +162,6 @@ static void mark_row(struct sim *sim, unsigned block, uint64_t at)
         calendar_mark(&banks[row / bank_rows % MAX_BANKS], at, 1);
 }
 
-/* A part of a row is added after the other part, which another request brought, is there. */
-static void part_row(struct load_unit *u, unsigned latency)
-{
-    if (u->is_add && u->sent % (u->is_wide ? CT_GEM_ACC_ROW_BYTES : DIM) != 0)
-        u->last_scaled += latency;
-}
-
 /* A row that leaves the merger at cycle at or later passes the scaler, which holds three, in order; by a
  * scale other than 1 its 16 values go through 4 multipliers. Returns when the merger is rid of it. */
 static uint64_t scale_row(struct load_unit *u, uint64_t at)
@@ -187,21 +180,25 @@ static uint64_t scale_row(struct load_unit *u, uint64_t at)
     return out;
 }
 
-/* rows that a request completes, the last of them put together at cycle at, go to their places. */
+/* rows that a request completes, the last of them put together at cycle at, go to their places. The rest of
+ * a row that another request began is added when that part is there, and keeps the bank until then. */
 static void write_rows(struct sim *sim, unsigned rows, uint64_t at)
 {
     struct load_unit *u = &sim->load;
-    const unsigned block = u->sent / (u->is_wide ? CT_GEM_ACC_ROW_BYTES : DIM);
+    const unsigned row_bytes = u->is_wide ? CT_GEM_ACC_ROW_BYTES : DIM;
+    const unsigned write = u->is_wide ? WRITE_WIDE : WRITE_NARROW;
     for (unsigned i = 0; i < rows; i++) {
+        const uint64_t begun = u->last_scaled + 1 + (uint64_t)sim->config->acc_latency;
+        const bool is_rest = i == 0 && u->is_add && u->sent % row_bytes != 0;
         uint64_t out = max64(at - (rows - 1 - i), u->merger_free);
         for (unsigned k = 0; k < u->repeats; k++) {
             if (u->is_wide)
                 u->last_scaled = max64(out, u->last_scaled + 1);
             else
                 out = scale_row(u, out);
-            if (i == 0)
-                part_row(u, (unsigned)sim->config->acc_latency);
-            mark_row(sim, block + i, u->last_scaled + (u->is_wide ? WRITE_WIDE : WRITE_NARROW));
+            for (; is_rest && u->last_scaled < begun; u->last_scaled++)
+                mark_row(sim, u->sent / row_bytes, u->last_scaled + write);
+            mark_row(sim, u->sent / row_bytes + i, u->last_scaled + write);
         }
         u->merger_free = out;
     }
