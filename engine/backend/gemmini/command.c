@@ -31,3 +31,12 @@ enum ct_gem_instruction ct_gem_command_instruction(const struct ct_gem_command *
             return (enum ct_gem_instruction)i;
     return CT_GEM_UNKNOWN;
 }
+
+const enum ct_gem_norm ct_gem_norm_steps[2][CT_GEM_NORM_PASSES][2] = {
+    {{CT_GEM_NORM_SUM, CT_GEM_NORM_MEAN},
+     {CT_GEM_NORM_VARIANCE, CT_GEM_NORM_INV_STDDEV},
+     {CT_GEM_NORM_RESET, CT_GEM_NORM_RESET}},
+    {{CT_GEM_NORM_MAX, CT_GEM_NORM_MAX},
+     {CT_GEM_NORM_SUM_EXP, CT_GEM_NORM_INV_SUM_EXP},
+     {CT_GEM_NORM_RESET, CT_GEM_NORM_RESET}},
+};

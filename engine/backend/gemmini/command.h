@@ -84,6 +84,10 @@ enum ct_gem_norm {
     CT_GEM_NORM_INV_SUM_EXP,
 };
 
+/* The steps of a row's passes, [softmax, not LayerNorm][pass][last block of the row]. */
+enum { CT_GEM_NORM_PASSES = 3 };
+extern const enum ct_gem_norm ct_gem_norm_steps[2][CT_GEM_NORM_PASSES][2];
+
 /* "", "sum", "mean" and so on. */
 extern const char *const ct_gem_norm_names[CT_GEM_NORM_INV_SUM_EXP + 1];
 

@@ -88,16 +88,6 @@ static enum ct_status check_normalise(const struct ct_gem_config *config,
     return CT_OK;
 }
 
-/* Steps of a normalisation: for each pass that of a row's blocks but the last, and the last's. */
-static const enum ct_gem_norm steps[2][3][2] = {
-    {{CT_GEM_NORM_SUM, CT_GEM_NORM_MEAN},
-     {CT_GEM_NORM_VARIANCE, CT_GEM_NORM_INV_STDDEV},
-     {CT_GEM_NORM_RESET, CT_GEM_NORM_RESET}},
-    {{CT_GEM_NORM_MAX, CT_GEM_NORM_MAX},
-     {CT_GEM_NORM_SUM_EXP, CT_GEM_NORM_INV_SUM_EXP},
-     {CT_GEM_NORM_RESET, CT_GEM_NORM_RESET}},
-};
-
 /* One pass over a row that lies from local on, its blocks 16 rows apart. */
 static void emit_pass(const struct emitter *emitter, const struct ct_gem_config *config,
                       const struct ct_gem_normalise *op, size_t row, uint32_t local, unsigned pass)
@@ -106,7 +96,7 @@ static void emit_pass(const struct emitter *emitter, const struct ct_gem_config 
     const size_t step = max_blocks(config, 1) * DIM;
     for (size_t col = 0; col < op->cols; col += step) {
         const bool is_last = col + step >= op->cols;
-        const uint32_t norm = steps[is_softmax][pass][is_last];
+        const uint32_t norm = ct_gem_norm_steps[is_softmax][pass][is_last];
         emit(emitter, CT_GEM_MVOUT_FUNCT, op->out.address + row * op->out.stride + col,
              ct_gem_block_encode((local + (uint32_t)col) | norm << CT_GEM_LOCAL_NORM_SHIFT, 1,
                                  (unsigned)(is_last ? op->cols - col : step)));
@@ -127,7 +117,7 @@ static void emit_rows(const struct emitter *emitter, const struct ct_gem_config 
                                  (unsigned)(op->cols - col < step ? op->cols - col : step)));
     for (size_t first = 0; first < rows; first += n_stats) {
         const size_t n = rows - first < n_stats ? rows - first : n_stats;
-        for (unsigned pass = 0; pass < 3; pass++) {
+        for (unsigned pass = 0; pass < CT_GEM_NORM_PASSES; pass++) {
             for (size_t stat = 0; stat < n; stat++) {
                 emit(emitter, CT_GEM_CONFIG_NORM_FUNCT,
                      3 | CT_GEM_PUT(CONFIG_NORM, STAT, stat) |

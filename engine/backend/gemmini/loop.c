@@ -1,6 +1,6 @@
 #include "engine/backend/gemmini/loop.h"
 
-enum { DIM = CT_GEM_DIM, N_PASSES = 3 };
+enum { DIM = CT_GEM_DIM };
 
 static unsigned min(unsigned a, unsigned b)
 {
@@ -255,14 +255,6 @@ static unsigned rows_of_store(const struct ct_gem_loop *loop)
 /* A row at a time; the pass and whether the row ends here choose the step. */
 static struct ct_gem_command peek_normalised_store(const struct ct_gem_loop *loop)
 {
-    static const enum ct_gem_norm steps[2][N_PASSES][2] = {
-        {{CT_GEM_NORM_SUM, CT_GEM_NORM_MEAN},
-         {CT_GEM_NORM_VARIANCE, CT_GEM_NORM_INV_STDDEV},
-         {CT_GEM_NORM_RESET, CT_GEM_NORM_RESET}},
-        {{CT_GEM_NORM_MAX, CT_GEM_NORM_MAX},
-         {CT_GEM_NORM_SUM_EXP, CT_GEM_NORM_INV_SUM_EXP},
-         {CT_GEM_NORM_RESET, CT_GEM_NORM_RESET}},
-    };
     const struct ct_gem_loop_registers *r = &loop->registers;
     const struct ct_gem_loop_position *at = &loop->at[CT_GEM_LOOP_ST_C];
     if (!at->is_second)
@@ -272,7 +264,7 @@ static struct ct_gem_command peek_normalised_store(const struct ct_gem_loop *loo
     const struct view v = view_acc(loop, CT_GEM_LOOP_ST_C);
     const unsigned row = at->row + at->stat, bytes = loop->is_full_c ? 4 : 1;
     const bool is_last = at->j + blocks_of(&v) >= r->j;
-    const uint32_t norm = steps[loop->act == CT_GEM_ACT_SOFTMAX][at->pass][is_last];
+    const uint32_t norm = ct_gem_norm_steps[loop->act == CT_GEM_ACT_SOFTMAX][at->pass][is_last];
     const uint32_t local = (loop->c_row + row) | CT_GEM_LOCAL_ACCUMULATOR |
                            (loop->is_full_c ? CT_GEM_LOCAL_FULL : 0) |
                            norm << CT_GEM_LOCAL_NORM_SHIFT;
@@ -334,7 +326,7 @@ static bool advance_normalised_store(const struct ct_gem_loop *loop,
         return false;
     at->is_second = false;
     return count(&at->stat, 1, min(loop->stat_ids, rows - at->row)) &&
-           count(&at->pass, 1, N_PASSES) && count(&at->row, loop->stat_ids, rows) &&
+           count(&at->pass, 1, CT_GEM_NORM_PASSES) && count(&at->row, loop->stat_ids, rows) &&
            count(&at->i, 1, loop->registers.i);
 }
 

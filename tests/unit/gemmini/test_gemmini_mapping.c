@@ -158,18 +158,10 @@ static void normalise(const struct ct_gem_scaling *scaling, const int32_t *row, 
 {
     const bool is_softmax = scaling->act == CT_GEM_ACT_SOFTMAX;
     struct ct_gem_stat stat = {.is_fresh = true};
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t col = 0; col < n; col += 16) {
-            const bool is_last = col + 16 >= n;
-            const enum ct_gem_norm inner =
-                pass == 0 ? (is_softmax ? CT_GEM_NORM_MAX : CT_GEM_NORM_SUM)
-                          : (is_softmax ? CT_GEM_NORM_SUM_EXP : CT_GEM_NORM_VARIANCE);
-            const enum ct_gem_norm last =
-                pass == 0 ? (is_softmax ? CT_GEM_NORM_MAX : CT_GEM_NORM_MEAN)
-                          : (is_softmax ? CT_GEM_NORM_INV_SUM_EXP : CT_GEM_NORM_INV_STDDEV);
-            ct_gem_norm_step(&stat, scaling, is_last ? last : inner, row + col,
-                             (unsigned)(n - col < 16 ? n - col : 16));
-        }
+    for (int pass = 0; pass < CT_GEM_NORM_PASSES - 1; pass++)
+        for (size_t col = 0; col < n; col += 16)
+            ct_gem_norm_step(&stat, scaling, ct_gem_norm_steps[is_softmax][pass][col + 16 >= n],
+                             row + col, (unsigned)(n - col < 16 ? n - col : 16));
     for (size_t col = 0; col < n; col += 16)
         ct_gem_norm_narrow(&stat, scaling, row + col, (unsigned)(n - col < 16 ? n - col : 16),
                            out + col);
