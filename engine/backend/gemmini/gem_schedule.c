@@ -44,6 +44,12 @@ static enum host_op host_op_of(const struct ct_gem_config *config, enum ct_gem_o
         return host_codes[config->host_table].gelu;
     case CT_GEM_OP_REQUANTISE:
         return HOST_REQUANTISE;
+    case CT_GEM_OP_RMSNORM:
+        return HOST_RMSNORM_FP32;
+    case CT_GEM_OP_GATE:
+        return HOST_GATE_FP32;
+    case CT_GEM_OP_ROTARY:
+        return HOST_ROTARY_FP32;
     default:
         return NO_HOST_OP;
     }
@@ -128,9 +134,16 @@ enum ct_status ct_gem_op_commands(const struct ct_gem_config *config, const stru
 
 static bool is_on_host(const struct ct_gem_config *config, const struct ct_gem_op *op)
 {
-    if (op->kind == CT_GEM_OP_SOFTMAX || op->kind == CT_GEM_OP_LAYERNORM)
+    switch (op->kind) {
+    case CT_GEM_OP_MATMUL:
+    case CT_GEM_OP_RESADD:
+        return false;
+    case CT_GEM_OP_SOFTMAX:
+    case CT_GEM_OP_LAYERNORM:
         return !config->norm_enabled || op->n > ct_gem_config_acc_rows(config);
-    return op->kind == CT_GEM_OP_GELU || op->kind == CT_GEM_OP_REQUANTISE;
+    default:
+        return true;
+    }
 }
 
 static bool may_fuse(const struct ct_gem_config *config, const struct ct_gem_op *op,

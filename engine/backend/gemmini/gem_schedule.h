@@ -27,6 +27,9 @@ enum ct_gem_op_kind {
     CT_GEM_OP_GELU,
     CT_GEM_OP_RESADD,
     CT_GEM_OP_REQUANTISE, /* to int8 with another scale */
+    CT_GEM_OP_RMSNORM,
+    CT_GEM_OP_GATE,   /* SiLU of one matrix times another */
+    CT_GEM_OP_ROTARY, /* turns pairs of columns by their position */
 };
 
 /* Which of the products that [sw] may fuse with the normalisation behind them one is. */
