@@ -1,7 +1,7 @@
 /* preload and compute: the execute controller feeds the array row by row, a pass at a time.
  *
  *   pass:    P1      C1+P2     C2+P3     C3        P preloads, C computes; a pass has 16 rows
- *   result:                    of 1      of 2      comes out MESH cycles behind (weight stationary)
+ *   result:                    of 1      of 2      comes out MESH cycles behind the data (weight stationary)
  *
  * A product and the next preload share a pass if the commands are there in time. A row is read when its
  * banks are free: operands from one bank take turns, and loads that write go first. */
@@ -11,11 +11,11 @@
 
 enum {
     DIM = CT_GEM_DIM,
-    ISSUE = 2,  /* cycles from the reservation station to the head of the controller's queue */
-    QUEUE = 10, /* commands in that queue and before the transposer */
-    MESH = 2 * DIM + 4, /* from a row's reading to its result in the accumulator */
-    FLUSH = 6,          /* from the last row of a flush to the next pass */
-    MIN_ROWS = 4,       /* of a pass: two additions to one row are as far apart */
+    ISSUE = 2,      /* cycles from the reservation station to the head of the controller's queue */
+    QUEUE = 10,     /* commands in that queue and before the transposer */
+    MESH = 2 * DIM, /* from a row's data to its result in the accumulator */
+    FLUSH = 6,      /* from the last row of a flush to the next pass */
+    MIN_ROWS = 4,   /* of a pass: two additions to one row are as far apart */
 };
 
 static struct entry *peek(struct sim *sim, unsigned ahead)
@@ -76,6 +76,7 @@ static bool is_same_bank(const struct sim *sim, struct ct_gem_local a, struct ct
 static void push(struct sim *sim, uint64_t start, uint64_t end)
 {
     struct execute_unit *u = &sim->execute;
+    const uint64_t behind = (uint64_t)sim->config->spad_read_delay + MESH;
     unsigned kept = 0;
     for (unsigned i = 0; i < u->n_tags; i++) {
         struct tag tag = u->tags[i];
@@ -87,13 +88,13 @@ static void push(struct sim *sim, uint64_t start, uint64_t end)
         if (c.local.is_accumulator && c.local.is_add)
             for (uint64_t t = start; t <= end; t += 64)
                 calendar_mark(&sim->acc_adds[c.local.row / sim->acc_bank_rows % MAX_BANKS],
-                              t + MESH - 1, end - t < 64 ? (unsigned)(end - t + 1) : 64);
+                              t + behind - 1, end - t < 64 ? (unsigned)(end - t + 1) : 64);
         if (c.local.is_accumulator)
             sim->report->acc_rows_written += c.rows;
         else
             sim->report->spad_rows_written += c.rows;
-        u->mesh_idle = max64(u->mesh_idle, end + MESH);
-        ct_gem_entry_done(sim, EXECUTE, tag.entry, end + MESH);
+        u->mesh_idle = max64(u->mesh_idle, end + behind);
+        ct_gem_entry_done(sim, EXECUTE, tag.entry, end + behind);
     }
     u->n_tags = kept;
 }
