@@ -334,8 +334,8 @@ static enum ct_status cost_of(const struct ct_gem_config *config, const struct c
 enum { N_SLOTS = 1024 };
 struct slot {
     bool is_set;
-    struct ct_gem_op op; /* count 1 */
-    struct ct_gem_cost cost;
+    struct ct_gem_op op;
+    struct ct_gem_cost cost; /* once, whatever op.count is */
 };
 struct ct_gem_costs {
     struct ct_gem_config config;
