@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/gemmini_check.h"
 #include "cli/gemmini_layer.h"
+#include "cli/gemmini_model.h"
 #include "cli/gemmini_time.h"
 #include "engine/base/json_text.h"
 
@@ -12,7 +13,8 @@
 struct gemmini {
     const char *config_path, *preset, *cycles_path;
     bool is_json;
-    struct ct_gemmini_layer layer;
+    struct ct_gemmini_layer layer; /* its tokens are a model's, too */
+    int64_t depth;
     const char **paths;
     int n_paths;
 };
@@ -212,6 +214,17 @@ static enum ct_status print_layer(const struct gemmini *options, struct ct_error
     return status;
 }
 
+static enum ct_status print_model(const struct gemmini *options, struct ct_error *err)
+{
+    struct ct_gem_config config;
+    const struct ct_gemmini_model model = {options->paths[0], options->layer.n_tokens,
+                                           options->depth};
+    enum ct_status status = configure(options, &config, err);
+    if (status == CT_OK)
+        status = ct_gemmini_model_print(&model, &config, options->is_json, err);
+    return status;
+}
+
 static const struct action {
     const char *name;
     enum ct_status (*run)(const struct gemmini *options, struct ct_error *err);
@@ -222,6 +235,7 @@ static const struct action {
     {"disasm", disasm, 1, 1},
     {"check", check, 1, CT_GEMMINI_MAX_FILES - 1}, /* and one of cycles */
     {"layer", print_layer, 0, 0},
+    {"model", print_model, 1, 1},
     {"config", print_config, 0, 0},
 };
 
@@ -241,12 +255,13 @@ static const struct action *find_action(const char *name, int n_files, struct ct
                      n_files);
         return NULL;
     }
-    ct_error_set(err, CT_INVALID, "'%s' is not run, time, disasm, check, layer or config", name);
+    ct_error_set(err, CT_INVALID, "'%s' is not run, time, disasm, check, layer, model or config",
+                 name);
     return NULL;
 }
 
 static const struct ct_cli_usage usage = {
-    .line = "gemmini run|time|disasm|check|layer|config [FILE...] [OPTION...]",
+    .line = "gemmini run|time|disasm|check|layer|model|config [FILE...] [OPTION...]",
     .text =
         "The simulated Gemmini accelerator by itself (docs/gemmini.md).\n\n"
         "  run FILE       carries out a program, and prints the matrices that its .print lines "
@@ -257,9 +272,10 @@ static const struct ct_cli_usage usage = {
         "exact,\n"
         "                 and, with --cycles, how far their cycles are from measured ones\n"
         "  layer          says what a layer of an encoder costs, operator by operator\n"
+        "  model MODEL    says the same of a step of a model, a directory or GGUF file\n"
         "  config         prints a configuration, all keys with their limits",
     .min_positional = 1,
-    .missing = "run, time, disasm, check, layer or config",
+    .missing = "run, time, disasm, check, layer, model or config",
 };
 
 int ct_cli_gemmini(int argc, char **argv)
@@ -275,12 +291,13 @@ int ct_cli_gemmini(int argc, char **argv)
     struct ct_error err;
     const struct ct_option table[] = {
         {"preset", "NAME",
-         "run, time, layer, config: the machine: default, ibert, survey_nas, survey_fusion_128, "
+         "run, time, layer, model, config: the machine: default, ibert, survey_nas, "
+         "survey_fusion_128, "
          "survey_fusion_256 or "
          "lpddr4 (default).",
          CT_OPTION_TEXT, &options.preset, 0, 0, NULL},
         {"config", "FILE",
-         "run, time, layer, config: an INI file whose settings replace those of the preset.",
+         "run, time, layer, model, config: an INI file whose settings replace those of the preset.",
          CT_OPTION_TEXT, &options.config_path, 0, 0, NULL},
         {"cycles", "FILE", "check: a golden file of measured cycles, to time the programs against.",
          CT_OPTION_TEXT, &options.cycles_path, 0, 0, NULL},
@@ -290,12 +307,14 @@ int ct_cli_gemmini(int argc, char **argv)
          1024, NULL},
         {"d-ff", "N", "layer: columns inside the feed-forward part (3072).", CT_OPTION_INT,
          &options.layer.d_ff, 1, 65536, NULL},
-        {"tokens", "N", "layer: tokens (512).", CT_OPTION_INT, &options.layer.n_tokens, 1, 16384,
-         NULL},
+        {"depth", "N", "model: tokens in the session before these (0).", CT_OPTION_INT,
+         &options.depth, 0, 1 << 20, NULL},
+        {"tokens", "N", "layer, model: tokens; an image has its own (512).", CT_OPTION_INT,
+         &options.layer.n_tokens, 1, 16384, NULL},
         {"bits", "N", "layer: bits of an index of clustered weights; 0 is int8 weights (0).",
          CT_OPTION_INT, &options.layer.bits, 0, 8, NULL},
-        {"json", NULL, "time, check, layer: print JSON.", CT_OPTION_FLAG, &options.is_json, 0, 0,
-         NULL},
+        {"json", NULL, "time, check, layer, model: print JSON.", CT_OPTION_FLAG, &options.is_json,
+         0, 0, NULL},
         {"help", NULL, "Print this.", CT_OPTION_FLAG, &wants_help, 0, 0, NULL},
         {0},
     };

@@ -132,7 +132,7 @@ class Gemmini(unittest.TestCase):
         program = self.write("bad.txt", "mvin dram=0x10 rows\n")
         self.assertIn("bad.txt:1: mvin has no field 'rows'", gemmini("run", program, code=1).stderr)
         self.assertIn("nothing.json", gemmini("check", self.path / "nothing.json", code=1).stderr)
-        self.assertIn("'walk' is not run, time, disasm, check, layer or config", gemmini("walk", program, code=2).stderr)
+        self.assertIn("'walk' is not run, time, disasm, check, layer, model or config", gemmini("walk", program, code=2).stderr)
         self.assertIn("run takes one file, not 0", gemmini("run", code=2).stderr)
         self.assertIn("run takes one file, not 2", gemmini("run", program, program, code=2).stderr)
 

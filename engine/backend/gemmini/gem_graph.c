@@ -1,0 +1,114 @@
+#include "engine/backend/gemmini/gem_graph.h"
+
+enum { MAX_OPS_OF_NODE = CT_MAX_NODE_WEIGHTS + 1 };
+
+size_t ct_gem_max_ops(const struct ct_graph *graph)
+{
+    return (size_t)graph->n_nodes * MAX_OPS_OF_NODE;
+}
+
+static struct ct_gem_op by_row(enum ct_gem_op_kind kind, size_t count, size_t m, size_t n)
+{
+    return (struct ct_gem_op){.kind = kind, .count = count, .m = m, .n = n};
+}
+
+static size_t list_products(const struct ct_graph *graph, const struct ct_node *node, size_t m,
+                            const int *index_bits, struct ct_gem_op *ops)
+{
+    size_t n_ops = 0;
+    for (int i = 0; i < node->n_weights; i++) {
+        const struct ct_slot *slot = &graph->slots[node->weights[i]];
+        ops[n_ops++] = (struct ct_gem_op){.kind = CT_GEM_OP_MATMUL,
+                                          .count = 1,
+                                          .m = m,
+                                          .n = (size_t)slot->n,
+                                          .k = (size_t)slot->k,
+                                          .index_bits = index_bits[node->weights[i]],
+                                          .has_bias = node->has_bias};
+    }
+    if (node->is_added)
+        ops[n_ops++] = by_row(CT_GEM_OP_RESADD, 1, m, (size_t)graph->values[node->out].width);
+    return n_ops;
+}
+
+static size_t list_attention(const struct ct_graph *graph, const struct ct_gem_step *step,
+                             struct ct_gem_op *ops)
+{
+    const size_t H = (size_t)graph->heads.n_heads, D = (size_t)graph->heads.head_dim;
+    ops[0] = (struct ct_gem_op){.kind = CT_GEM_OP_MATMUL,
+                                .role = CT_GEM_ROLE_QK,
+                                .count = H,
+                                .m = step->n_rows,
+                                .n = step->n_keys,
+                                .k = D,
+                                .b_transpose = true};
+    ops[1] = by_row(CT_GEM_OP_SOFTMAX, H, step->n_rows, step->n_keys);
+    ops[2] = (struct ct_gem_op){
+        .kind = CT_GEM_OP_MATMUL, .count = H, .m = step->n_rows, .n = D, .k = step->n_keys};
+    return 3;
+}
+
+static size_t list_node(const struct ct_graph *graph, const struct ct_gem_step *step,
+                        const struct ct_node *node, const int *index_bits, struct ct_gem_op *ops)
+{
+    const struct ct_heads *heads = &graph->heads;
+    const struct ct_value *out = &graph->values[node->out];
+    const size_t m = out->rows == CT_ROWS_LOGITS ? step->n_logits : step->n_rows,
+                 n = (size_t)out->width;
+    switch (node->op) {
+    case CT_OP_LINEAR:
+        return list_products(graph, node, m, index_bits, ops);
+    case CT_OP_ATTEND:
+        return list_attention(graph, step, ops);
+    case CT_OP_LAYERNORM:
+        ops[0] = by_row(CT_GEM_OP_LAYERNORM, 1, m, n);
+        return 1;
+    case CT_OP_RMSNORM:
+        ops[0] = by_row(CT_GEM_OP_RMSNORM, 1, m, n);
+        return 1;
+    case CT_OP_ROTATE:
+        ops[0] = by_row(CT_GEM_OP_ROTARY, 1, m,
+                        (size_t)((heads->n_heads + heads->n_kv_heads) * heads->head_dim));
+        return 1;
+    case CT_OP_SWIGLU:
+        ops[0] = by_row(CT_GEM_OP_GATE, 1, m, n);
+        return 1;
+    case CT_OP_ACTIVATE:
+        ops[0] = by_row(CT_GEM_OP_GELU, 1, m, n);
+        return node->activation == CT_ACTIVATION_RELU ? 0 : 1;
+    default:
+        return 0;
+    }
+}
+
+size_t ct_gem_list_ops(const struct ct_graph *graph, const struct ct_gem_step *step,
+                       const int *index_bits, struct ct_gem_op *ops)
+{
+    size_t n = 0;
+    for (int i = 0; i < graph->n_nodes; i++)
+        n += list_node(graph, step, &graph->nodes[i], index_bits, ops + n);
+    return n;
+}
+
+static bool is_alike(const struct ct_gem_op *a, const struct ct_gem_op *b)
+{
+    return a->kind == b->kind && a->role == b->role && a->m == b->m && a->n == b->n &&
+           a->k == b->k && a->index_bits == b->index_bits && a->b_transpose == b->b_transpose &&
+           a->has_bias == b->has_bias && a->act == b->act && a->is_on_host == b->is_on_host &&
+           a->is_full_c == b->is_full_c;
+}
+
+size_t ct_gem_merge_ops(struct ct_gem_op *ops, size_t n)
+{
+    size_t n_left = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t same = 0;
+        while (same < n_left && !is_alike(&ops[same], &ops[i]))
+            same++;
+        if (same < n_left)
+            ops[same].count += ops[i].count;
+        else
+            ops[n_left++] = ops[i];
+    }
+    return n_left;
+}
