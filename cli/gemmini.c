@@ -11,7 +11,7 @@
 
 /* What the command line says. */
 struct gemmini {
-    const char *config_path, *preset, *cycles_path;
+    const char *config_path, *mapping_path, *preset, *cycles_path;
     bool is_json;
     struct ct_gemmini_layer layer; /* its tokens are a model's, too */
     int64_t depth;
@@ -83,20 +83,27 @@ static enum ct_status check(const struct gemmini *options, struct ct_error *err)
     return status;
 }
 
-/* The configuration that --preset and --config ask for. */
-static enum ct_status configure(const struct gemmini *options, struct ct_gem_config *config,
-                                struct ct_error *err)
+static enum ct_status lay_over(const char *path, struct ct_gem_config *config, struct ct_error *err)
 {
     char *text;
     size_t n_bytes;
-    enum ct_status status = ct_gem_config_preset(options->preset, config, err);
-    if (status != CT_OK || options->config_path == NULL)
-        return status;
-    status = ct_cli_read_file(options->config_path, &text, &n_bytes, err);
+    enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
     if (status != CT_OK)
         return status;
-    status = ct_gem_config_parse(options->config_path, text, n_bytes, config, err);
+    status = ct_gem_config_parse(path, text, n_bytes, config, err);
     free(text);
+    return status;
+}
+
+/* The configuration that --preset, --config and --mapping ask for. */
+static enum ct_status configure(const struct gemmini *options, struct ct_gem_config *config,
+                                struct ct_error *err)
+{
+    enum ct_status status = ct_gem_config_preset(options->preset, config, err);
+    if (status == CT_OK && options->config_path != NULL)
+        status = lay_over(options->config_path, config, err);
+    if (status == CT_OK && options->mapping_path != NULL)
+        status = lay_over(options->mapping_path, config, err);
     return status;
 }
 
@@ -299,6 +306,10 @@ int ct_cli_gemmini(int argc, char **argv)
         {"config", "FILE",
          "run, time, layer, model, config: an INI file whose settings replace those of the preset.",
          CT_OPTION_TEXT, &options.config_path, 0, 0, NULL},
+        {"mapping", "FILE",
+         "layer, model, config: an INI file of [product] sections: tiles, dataflow and order of "
+         "products.",
+         CT_OPTION_TEXT, &options.mapping_path, 0, 0, NULL},
         {"cycles", "FILE", "check: a golden file of measured cycles, to time the programs against.",
          CT_OPTION_TEXT, &options.cycles_path, 0, 0, NULL},
         {"d-model", "N", "layer: columns of the activations (768).", CT_OPTION_INT,

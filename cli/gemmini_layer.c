@@ -49,7 +49,7 @@ static size_t list_operators(const struct ct_gemmini_layer *layer, const char **
         {"v", linear(layer, CT_GEM_ROLE_NONE, e, e)},
         {"qk", {.role = CT_GEM_ROLE_QK, .count = h, .m = t, .n = t, .k = d, .b_transpose = true}},
         {"softmax", by_row(CT_GEM_OP_SOFTMAX, h, t, t)},
-        {"av", {.count = h, .m = t, .n = d, .k = t}},
+        {"av", {.role = CT_GEM_ROLE_AV, .count = h, .m = t, .n = d, .k = t}},
         {"wout", linear(layer, CT_GEM_ROLE_WOUT, e, e)},
         {"layernorm", by_row(CT_GEM_OP_LAYERNORM, 1, t, e)},
         {"residual", by_row(CT_GEM_OP_RESADD, 1, t, e)},

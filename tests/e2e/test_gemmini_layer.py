@@ -91,6 +91,23 @@ class Layer(unittest.TestCase):
         self.assertLess(clustered[4]["cycles"], clustered[6]["cycles"])
         self.assertLess(clustered[6]["cycles"], plain["cycles"])
 
+    def test_mapping(self):
+        """W1 by a mapping of one's own; the other operators cost what they did."""
+        mapping = pathlib.Path(self.dir.name, "mapping.ini")
+        mapping.write_text("[product]\nn = 3072\ntile = 8x2x48\norder = ijk\n")
+        plain, mapped = (self.layer(*args, preset="lpddr4") for args in ((), ("--mapping", mapping)))
+        for a, b in zip(plain["operators"], mapped["operators"]):
+            self.assertEqual(a["macs"], b["macs"])
+            self.assertEqual(a != b, a["name"] == "w1+gelu")
+            if a != b:
+                self.assertEqual(b["dram_read_bytes"], 512 * 768 + 4 * 768 * 3072 + 32 * 4 * 3072)
+                self.assertLess(b["cycles"], a["cycles"])
+        mapping.write_text("[product]\nrole = qk\ntile = 8x2x64\n")
+        self.assertIn(
+            "mapping.ini: [product] of line 1: a tile of 8x2x64 blocks takes 640 blocks of the scratchpad, and has 512",
+            self.run_layer("--mapping", mapping, code=1).stderr,
+        )
+
     def test_table(self):
         out = self.run_layer("--tokens", 16).stdout
         self.assertIn("qk+softmax", out)

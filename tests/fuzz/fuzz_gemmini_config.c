@@ -8,24 +8,34 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
+static char *print(const struct ct_gem_config *config)
+{
+    char *text = NULL;
+    size_t n_bytes = 0;
+    FILE *file = open_memstream(&text, &n_bytes);
+    if (file == NULL)
+        abort();
+    ct_gem_config_print(config, file);
+    fclose(file);
+    return text;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
     struct ct_gem_config config, back;
     struct ct_error err;
-    char *text = NULL;
-    size_t n_text = 0;
     if (ct_gem_config_preset("ibert", &config, &err) != CT_OK)
         abort();
     back = config;
     if (ct_gem_config_parse("data", (const char *)data, n_bytes, &config, &err) != CT_OK)
         return 0;
-    FILE *file = open_memstream(&text, &n_text);
-    if (file == NULL)
+    char *text = print(&config);
+    if (ct_gem_config_parse("printed", text, strlen(text), &back, &err) != CT_OK)
         abort();
-    ct_gem_config_print(&config, file);
-    fclose(file);
-    if (ct_gem_config_parse("printed", text, n_text, &back, &err) != CT_OK)
+    char *again = print(&back);
+    if (strcmp(text, again) != 0)
         abort();
+    free(again);
     free(text);
     return 0;
 }

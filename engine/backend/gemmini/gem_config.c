@@ -65,8 +65,7 @@ static double load(const struct key *key, const struct ct_gem_config *config)
     return integer;
 }
 
-/* The place of a word in a list "a|b|c"; -1. */
-static int choice_of(const char *choices, const char *word)
+int ct_gem_choice_find(const char *choices, const char *word)
 {
     const size_t n = strlen(word);
     int place = 0;
@@ -83,7 +82,7 @@ static enum ct_status set(const struct key *key, const char *text, struct ct_gem
                           struct ct_error *err)
 {
     if (key->type == KEY_CHOICE) {
-        const int place = choice_of(key->choices, text);
+        const int place = ct_gem_choice_find(key->choices, text);
         if (place < 0)
             return ct_error_set(err, CT_INVALID, "%s.%s is one of %s, not '%s'", key->section,
                                 key->name, key->choices, text);
@@ -121,9 +120,32 @@ static bool has_section(const char *section)
     return false;
 }
 
-/* One line of the file; section is where it stands. is_set: keys that earlier lines gave. */
-static enum ct_status parse_line(char *line, const char **section, bool *is_set,
-                                 struct ct_gem_config *config, struct ct_error *err)
+/* A file under way. */
+struct reader {
+    struct ct_gem_config *config;
+    int line;
+    const char *section;      /* NULL before the first */
+    bool is_set[N_KEYS];      /* keys that earlier lines gave */
+    struct ct_gem_rule *rule; /* of the [product] section under way; NULL in others */
+};
+
+static enum ct_status begin_section(struct reader *r, const char *name, struct ct_error *err)
+{
+    struct ct_gem_config *config = r->config;
+    r->section = name;
+    r->rule = NULL;
+    if (strcmp(name, "product") != 0)
+        return has_section(name)
+                   ? CT_OK
+                   : ct_error_set(err, CT_INVALID, "no section is called [%.64s]", name);
+    if (config->n_rules == CT_GEM_MAX_RULES)
+        return ct_error_set(err, CT_INVALID, "more than %d [product] sections", CT_GEM_MAX_RULES);
+    r->rule = &config->rules[config->n_rules++];
+    *r->rule = (struct ct_gem_rule){.line = r->line};
+    return CT_OK;
+}
+
+static enum ct_status parse_line(struct reader *r, char *line, struct ct_error *err)
 {
     line = trim(line);
     const size_t n = strlen(line);
@@ -131,43 +153,39 @@ static enum ct_status parse_line(char *line, const char **section, bool *is_set,
         return CT_OK;
     if (line[0] == '[' && line[n - 1] == ']') {
         line[n - 1] = '\0';
-        const char *name = trim(line + 1);
-        if (!has_section(name))
-            return ct_error_set(err, CT_INVALID, "no section is called [%.64s]", name);
-        *section = name;
-        return CT_OK;
+        return begin_section(r, trim(line + 1), err);
     }
     char *equals = strchr(line, '=');
     if (equals == NULL)
         return ct_error_set(err, CT_INVALID, "'%.64s' is neither [section] nor key = value", line);
     *equals = '\0';
     const char *name = trim(line), *value = trim(equals + 1);
-    if (*section == NULL)
+    if (r->section == NULL)
         return ct_error_set(err, CT_INVALID, "'%.64s' stands before the first [section]", name);
+    if (r->rule != NULL)
+        return ct_gem_rule_set(r->rule, name, value, err);
     for (int i = 0; i < N_KEYS; i++) {
-        if (strcmp(keys[i].section, *section) != 0 || strcmp(keys[i].name, name) != 0)
+        if (strcmp(keys[i].section, r->section) != 0 || strcmp(keys[i].name, name) != 0)
             continue;
-        if (is_set[i])
-            return ct_error_set(err, CT_INVALID, "%s.%s is given twice", *section, name);
-        is_set[i] = true;
-        return set(&keys[i], value, config, err);
+        if (r->is_set[i])
+            return ct_error_set(err, CT_INVALID, "%s.%s is given twice", r->section, name);
+        r->is_set[i] = true;
+        return set(&keys[i], value, r->config, err);
     }
-    return ct_error_set(err, CT_INVALID, "[%s] has no key '%.64s'", *section, name);
+    return ct_error_set(err, CT_INVALID, "[%s] has no key '%.64s'", r->section, name);
 }
 
 enum ct_status ct_gem_config_parse(const char *name, const char *text, size_t n_bytes,
                                    struct ct_gem_config *config, struct ct_error *err)
 {
-    bool is_set[N_KEYS] = {false};
-    const char *section = NULL;
+    struct reader reader = {.config = config, .line = 1};
     char *copy = malloc(n_bytes + 1);
     if (copy == NULL)
         return ct_error_set(err, CT_MEMORY, "%s: no memory for %zu bytes", name, n_bytes);
     enum ct_status status = CT_OK;
     memcpy(copy, text, n_bytes);
     copy[n_bytes] = '\0';
-    int number = 1;
-    for (char *line = copy; line < copy + n_bytes && status == CT_OK; number++) {
+    for (char *line = copy; line < copy + n_bytes && status == CT_OK; reader.line++) {
         char *end = memchr(line, '\n', (size_t)(copy + n_bytes - line));
         if (end == NULL)
             end = copy + n_bytes;
@@ -175,9 +193,9 @@ enum ct_status ct_gem_config_parse(const char *name, const char *text, size_t n_
         if (memchr(line, '\0', (size_t)(end - line)) != NULL)
             status = ct_error_set(err, CT_INVALID, "a line with a zero byte");
         else
-            status = parse_line(line, &section, is_set, config, err);
+            status = parse_line(&reader, line, err);
         if (status != CT_OK)
-            ct_error_prefix(err, "%s:%d", name, number);
+            ct_error_prefix(err, "%s:%d", name, reader.line);
         line = end + 1;
     }
     free(copy);
@@ -203,12 +221,18 @@ enum ct_status ct_gem_config_check(const struct ct_gem_config *config, struct ct
         return ct_error_set(err, CT_INVALID,
                             "dma.bus_bytes is %d, not a power of 2 of at most dma.max_bytes (%d)",
                             config->dma_bus_bytes, config->dma_max_bytes);
+    for (int i = 0; i < config->n_rules; i++) {
+        const enum ct_status status = ct_gem_rule_check(config, &config->rules[i], err);
+        if (status != CT_OK)
+            return status;
+    }
     return CT_OK;
 }
 
 enum ct_status ct_gem_config_preset(const char *name, struct ct_gem_config *config,
                                     struct ct_error *err)
 {
+    *config = (struct ct_gem_config){0};
     for (int i = 0; i < N_KEYS; i++)
         store(&keys[i], keys[i].value, config);
     for (int i = 0; i < N_PRESETS; i++)
@@ -222,7 +246,7 @@ enum ct_status ct_gem_config_preset(const char *name, struct ct_gem_config *conf
     return ct_error_set(err, CT_NOT_FOUND, "no preset is called '%.64s'; there are %s", name, list);
 }
 
-static void print_choice(const char *choices, int place, FILE *file)
+void ct_gem_choice_print(const char *choices, int place, FILE *file)
 {
     for (; place > 0; place--)
         choices = strchr(choices, '|') + 1;
@@ -241,9 +265,11 @@ void ct_gem_config_print(const struct ct_gem_config *config, FILE *file)
         else
             fprintf(file, " (%g to %g)\n%s = ", key->low, key->high, key->name);
         if (key->type == KEY_CHOICE)
-            print_choice(key->choices, (int)load(key, config), file);
+            ct_gem_choice_print(key->choices, (int)load(key, config), file);
         else
             fprintf(file, "%.10g", load(key, config));
         fputc('\n', file);
     }
+    for (int i = 0; i < config->n_rules; i++)
+        ct_gem_rule_print(&config->rules[i], file);
 }

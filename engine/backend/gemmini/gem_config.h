@@ -6,14 +6,14 @@
  *
  * gem_config.def lists every key with its limits; each is a field called section_key. An unknown
  * section or key, a key given twice, and a value out of its limits are errors that name file and
- * line. Plain data; any thread. */
+ * line. [product] sections, as many as CT_GEM_MAX_RULES, say how products are mapped (gem_rule.h); a
+ * mapping file is one with nothing else in it. Plain data; any thread. */
 #ifndef CT_BACKEND_GEMMINI_GEM_CONFIG_H
 #define CT_BACKEND_GEMMINI_GEM_CONFIG_H
 
-#include "engine/base/status.h"
+#include "engine/backend/gemmini/gem_rule.h"
 
-#include <stddef.h>
-#include <stdio.h>
+enum { CT_GEM_MAX_RULES = 64 };
 
 struct ct_gem_config {
 #define CT_GEM_INT(section, key, value, low, high, help)  int section##_##key;
@@ -23,6 +23,8 @@ struct ct_gem_config {
 #undef CT_GEM_INT
 #undef CT_GEM_REAL
 #undef CT_GEM_CHOICE
+    struct ct_gem_rule rules[CT_GEM_MAX_RULES]; /* the [product] sections, in order */
+    int n_rules;
 };
 
 /* Values of the choices that code asks for, in the order of gem_config.def. */
@@ -33,14 +35,15 @@ enum { CT_GEM_DATAFLOW_BOTH, CT_GEM_DATAFLOW_WS, CT_GEM_DATAFLOW_OS };
 CT_MUST_CHECK enum ct_status ct_gem_config_preset(const char *name, struct ct_gem_config *config,
                                                   struct ct_error *err);
 
-/* Lays the settings of an INI text [n_bytes] over *config, which holds a preset before. name is the
- * file's, for messages. CT_INVALID; *config is then half changed. */
+/* Lays the settings of an INI text [n_bytes] over *config, which holds a preset before; its [product]
+ * sections come behind those that are there. name is the file's, for messages. CT_INVALID; *config is
+ * then half changed. */
 CT_MUST_CHECK enum ct_status ct_gem_config_parse(const char *name, const char *text, size_t n_bytes,
                                                  struct ct_gem_config *config,
                                                  struct ct_error *err);
 
 /* What no single key's limits say, for configurations that were set by code: banks divide their
- * memory, a bus moves whole requests. ct_gem_config_parse asks this too. CT_INVALID. */
+ * memory, a bus moves whole requests, tiles fit. ct_gem_config_parse asks this too. CT_INVALID. */
 CT_MUST_CHECK enum ct_status ct_gem_config_check(const struct ct_gem_config *config,
                                                  struct ct_error *err);
 
@@ -56,5 +59,23 @@ static inline unsigned ct_gem_config_acc_rows(const struct ct_gem_config *config
 {
     return (unsigned)config->acc_kb * 16;
 }
+
+/* Blocks of 16 rows of either memory that a tile may take: a loop's share, or all of it where tiles are
+ * written out (output stationary). */
+static inline size_t ct_gem_config_spad_blocks(const struct ct_gem_config *config, bool is_os)
+{
+    return ct_gem_config_spad_rows(config) / (is_os ? 1U : (unsigned)config->rob_loops_in_flight) /
+           16;
+}
+
+static inline size_t ct_gem_config_acc_blocks(const struct ct_gem_config *config, bool is_os)
+{
+    return ct_gem_config_acc_rows(config) / (is_os ? 1U : (unsigned)config->rob_loops_in_flight) /
+           16;
+}
+
+/* Choices "a|b|c": the place of a word, or -1; and a word by its place. */
+int ct_gem_choice_find(const char *choices, const char *word);
+void ct_gem_choice_print(const char *choices, int place, FILE *file);
 
 #endif

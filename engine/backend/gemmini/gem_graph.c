@@ -43,8 +43,12 @@ static size_t list_attention(const struct ct_graph *graph, const struct ct_gem_s
                                 .k = D,
                                 .b_transpose = true};
     ops[1] = by_row(CT_GEM_OP_SOFTMAX, H, step->n_rows, step->n_keys);
-    ops[2] = (struct ct_gem_op){
-        .kind = CT_GEM_OP_MATMUL, .count = H, .m = step->n_rows, .n = D, .k = step->n_keys};
+    ops[2] = (struct ct_gem_op){.kind = CT_GEM_OP_MATMUL,
+                                .role = CT_GEM_ROLE_AV,
+                                .count = H,
+                                .m = step->n_rows,
+                                .n = D,
+                                .k = step->n_keys};
     return 3;
 }
 

@@ -7,8 +7,9 @@
  *   i0 | A tile |  k0 | B tile |  =>  i0 | C tile: one store, after its last k0 |
  *
  * Weight stationary, a tile is six commands that end in LOOP_WS; output stationary, it is written out:
- * mvin, preload and compute, mvout, with all of both memories. Residual adds and normalisations are cut
- * into rows and columns that fit into the accumulator.
+ * mvin, preload and compute, mvout, with all of both memories. An operator may bring a tile and an order
+ * of its own (gem_rule.h). Residual adds and normalisations are cut into rows and columns that fit into
+ * the accumulator.
  *
  * The rules are those of tiled_matmul_auto, tiled_resadd_auto and tiled_norm_auto of
  * ucb-bar/gemmini-rocc-tests (dev@180c468, include/gemmini.h). Every program ends in a fence. Commands
@@ -38,6 +39,8 @@ struct ct_gem_matmul {
     enum ct_gem_activation act;
     float scale;     /* what the store multiplies by */
     float act_scale; /* what 1 of the accumulator stands for in I-GELU and softmax: 1e-4 to 1e4 */
+    struct ct_gem_tiles tile; /* i 0: the reference software's; cut to the product's own size */
+    enum ct_gem_order order;
 };
 
 /* out[rows,cols] = softmax or LayerNorm of each row of in, int32 to int8. */
@@ -56,15 +59,10 @@ struct ct_gem_resadd {
     float a_scale, b_scale, scale;
 };
 
-/* In blocks of 16. */
-struct ct_gem_tiles {
-    size_t i, j, k;
-};
-
-/* The tiles of a product: squares of the accumulator's share and as much k as there is room for, then one
- * more block of j, i, k in turn while anything grows. LayerNorm and softmax need all of a row at once and
- * begin at one row of blocks. CT_INVALID: an extent of 0; CT_UNSUPPORTED: the array or the dataflow
- * cannot do it, or a row to normalise does not fit. */
+/* The tiles of a product: op->tile, or squares of the accumulator's share and as much k as there is room
+ * for, then one more block of j, i, k in turn while anything grows. LayerNorm and softmax need all of a
+ * row at once and begin at one row of blocks. CT_INVALID: an extent of 0, or an op->tile that does not
+ * fit; CT_UNSUPPORTED: the array or the dataflow cannot do it, or a row to normalise does not fit. */
 CT_MUST_CHECK enum ct_status ct_gem_matmul_tiles(const struct ct_gem_config *config,
                                                  const struct ct_gem_matmul *op,
                                                  struct ct_gem_tiles *tiles, struct ct_error *err);

@@ -37,6 +37,30 @@ static enum ct_status check(const struct ct_gem_config *config, const struct ct_
     return CT_OK;
 }
 
+/* The reference software's: a square that fills the accumulator's blocks, or one row of blocks where rows
+ * are normalised, grown while anything does. */
+static struct ct_gem_tiles grow(const struct ct_gem_tiles *all, size_t spad, size_t acc,
+                                bool is_normalised)
+{
+    size_t square = 1;
+    while ((square + 1) * (square + 1) <= acc)
+        square++;
+    const size_t deep = spad / 2 / square > 0 ? spad / 2 / square : 1;
+    struct ct_gem_tiles t = {min(all->i, square), min(all->j, square), min(all->k, deep)};
+    if (is_normalised)
+        t = (struct ct_gem_tiles){1, all->j, 1};
+    for (bool has_grown = true; has_grown;) {
+        has_grown = false;
+        if (t.j < all->j && t.i * (t.j + 1) <= acc && (t.i + t.j + 1) * t.k <= spad)
+            t.j++, has_grown = true;
+        if (t.i < all->i && (t.i + 1) * t.j <= acc && (t.i + 1 + t.j) * t.k <= spad)
+            t.i++, has_grown = true;
+        if (t.k < all->k && (t.i + t.j) * (t.k + 1) <= spad)
+            t.k++, has_grown = true;
+    }
+    return t;
+}
+
 enum ct_status ct_gem_matmul_tiles(const struct ct_gem_config *config,
                                    const struct ct_gem_matmul *op, struct ct_gem_tiles *tiles,
                                    struct ct_error *err)
@@ -44,33 +68,23 @@ enum ct_status ct_gem_matmul_tiles(const struct ct_gem_config *config,
     const enum ct_status status = check(config, op, err);
     if (status != CT_OK)
         return status;
-    const size_t shares = op->is_os ? 1 : (size_t)config->rob_loops_in_flight;
-    const size_t spad = ct_gem_config_spad_rows(config) / shares / DIM;
-    const size_t acc = ct_gem_config_acc_rows(config) / shares / DIM;
+    const size_t spad = ct_gem_config_spad_blocks(config, op->is_os);
+    const size_t acc = ct_gem_config_acc_blocks(config, op->is_os);
     const struct ct_gem_tiles all = {blocks_of(op->m), blocks_of(op->n), blocks_of(op->k)};
-    size_t square = 1;
-    while ((square + 1) * (square + 1) <= acc)
-        square++;
-    const size_t deep = spad / 2 / square > 0 ? spad / 2 / square : 1;
-    struct ct_gem_tiles t = {min(all.i, square), min(all.j, square), min(all.k, deep)};
-    if (is_normalised(op))
-        t = (struct ct_gem_tiles){1, all.j, 1};
-    if (t.i * t.j > acc || (t.i + t.j) * t.k > spad)
+    const bool has_tile = op->tile.i > 0;
+    *tiles = has_tile ? (struct ct_gem_tiles){min(all.i, op->tile.i), min(all.j, op->tile.j),
+                                              min(all.k, op->tile.k)}
+                      : grow(&all, spad, acc, is_normalised(op));
+    if (is_normalised(op) && tiles->j < all.j)
+        return ct_error_set(err, CT_UNSUPPORTED,
+                            "rows of %zu columns to normalise are %zu blocks, a tile has %zu",
+                            op->n, all.j, tiles->j);
+    if (is_normalised(op) && !has_tile && (tiles->j > acc || 1 + tiles->j > spad))
         return ct_error_set(err, CT_UNSUPPORTED,
                             "rows of %zu columns to normalise need %zu blocks of the accumulator's "
                             "%zu and %zu of the scratchpad's %zu",
-                            op->n, t.i * t.j, acc, (t.i + t.j) * t.k, spad);
-    for (bool has_grown = true; has_grown;) {
-        has_grown = false;
-        if (t.j < all.j && t.i * (t.j + 1) <= acc && (t.i + t.j + 1) * t.k <= spad)
-            t.j++, has_grown = true;
-        if (t.i < all.i && (t.i + 1) * t.j <= acc && (t.i + 1 + t.j) * t.k <= spad)
-            t.i++, has_grown = true;
-        if (t.k < all.k && (t.i + t.j) * (t.k + 1) <= spad)
-            t.k++, has_grown = true;
-    }
-    *tiles = t;
-    return CT_OK;
+                            op->n, tiles->j, acc, 1 + tiles->j, spad);
+    return ct_gem_tiles_check(config, tiles, op->is_os, err);
 }
 
 static unsigned bytes_of_c(const struct ct_gem_matmul *op)
@@ -124,15 +138,28 @@ static struct loop_operands operands_of(const struct product *p, size_t i0, size
     return o;
 }
 
-/* Where all of A or of B lies in two tiles, each gets a share of the scratchpad and is loaded once. */
+/* Where all of A or of B lies in two tiles, each gets a share of the scratchpad and is loaded once. So is
+ * the operand of the outer loop where the operator says which that is, and tiles have all of its k. */
+static bool keeps(const struct product *p, size_t n_tiles, enum ct_gem_order order)
+{
+    return (p->op->order == order && p->count.k == 1) ||
+           (!p->op->is_os && p->config->rob_loops_in_flight == 2 && n_tiles <= 2);
+}
+
 static bool keeps_a(const struct product *p)
 {
-    return p->config->rob_loops_in_flight == 2 && p->count.i * p->count.k <= 2;
+    return keeps(p, p->count.i * p->count.k, CT_GEM_ORDER_IJK);
 }
 
 static bool keeps_b(const struct product *p)
 {
-    return p->config->rob_loops_in_flight == 2 && p->count.j * p->count.k <= 2;
+    return keeps(p, p->count.j * p->count.k, CT_GEM_ORDER_JIK);
+}
+
+/* The share of the scratchpad that a kept tile lies in, as LOOP_WS numbers them. */
+static size_t share_of(const struct product *p, size_t tile)
+{
+    return 1 + tile % (size_t)p->config->rob_loops_in_flight;
 }
 
 static void emit_ws(const struct product *p, size_t i0, size_t j0, size_t k0)
@@ -146,8 +173,8 @@ static void emit_ws(const struct product *p, size_t i0, size_t j0, size_t k0)
     emit_loop(&p->emitter, &o,
               CT_GEM_PUT(LOOP_WS, ACCUMULATE, op->d.address != 0 || k0 > 0) |
                   CT_GEM_PUT(LOOP_WS, FULL_C, op->is_full_c) | CT_GEM_PUT(LOOP_WS, ACT, op->act) |
-                  CT_GEM_PUT(LOOP_WS, A_SPAD, keeps_a(p) ? 1 + (i0 + k0 > 0) : 0) |
-                  CT_GEM_PUT(LOOP_WS, B_SPAD, keeps_b(p) ? 1 + (j0 + k0 > 0) : 0),
+                  CT_GEM_PUT(LOOP_WS, A_SPAD, keeps_a(p) ? share_of(p, i0 + k0) : 0) |
+                  CT_GEM_PUT(LOOP_WS, B_SPAD, keeps_b(p) ? share_of(p, j0 + k0) : 0),
               CT_GEM_PUT(LOOP_WS, A_TRANSPOSE, op->a_transpose) |
                   CT_GEM_PUT(LOOP_WS, B_TRANSPOSE, op->b_transpose));
 }
@@ -170,6 +197,22 @@ static void emit_loads(const struct product *p, const struct ct_gem_matrix *matr
                                  (unsigned)(DIM - (row + 1 == rows ? row_pad : 0)),
                                  (unsigned)(blocks * DIM - (col + blocks == cols ? col_pad : 0))));
     }
+}
+
+static void emit_loads_a(const struct product *p, const struct loop_operands *o)
+{
+    if (p->op->a_transpose)
+        emit_loads(p, &o->a, 0, o->k, o->i, o->pad_k, o->pad_i, 1, false);
+    else
+        emit_loads(p, &o->a, 0, o->i, o->k, o->pad_i, o->pad_k, 1, false);
+}
+
+static void emit_loads_b(const struct product *p, const struct loop_operands *o, uint32_t b_row)
+{
+    if (p->op->b_transpose)
+        emit_loads(p, &o->b, b_row, o->j, o->k, o->pad_j, o->pad_k, 1, true);
+    else
+        emit_loads(p, &o->b, b_row, o->k, o->j, o->pad_k, o->pad_j, 1, true);
 }
 
 /* The sums of block i, j, which stay in the array until the last k. */
@@ -203,14 +246,10 @@ static void emit_os(const struct product *p, size_t i0, size_t j0, size_t k0)
     const uint32_t b_row = ct_gem_config_spad_rows(p->config) - (uint32_t)(o.k * o.j * DIM);
     if (o.d.address != 0)
         emit_loads(p, &o.d, acc, o.i, o.j, o.pad_i, o.pad_j, 4, false);
-    if (op->b_transpose)
-        emit_loads(p, &o.b, b_row, o.j, o.k, o.pad_j, o.pad_k, 1, true);
-    else
-        emit_loads(p, &o.b, b_row, o.k, o.j, o.pad_k, o.pad_j, 1, true);
-    if (op->a_transpose)
-        emit_loads(p, &o.a, 0, o.k, o.i, o.pad_k, o.pad_i, 1, false);
-    else
-        emit_loads(p, &o.a, 0, o.i, o.k, o.pad_i, o.pad_k, 1, false);
+    if (i0 == 0 || !keeps_b(p))
+        emit_loads_b(p, &o, b_row);
+    if (j0 == 0 || !keeps_a(p))
+        emit_loads_a(p, &o);
     for (size_t i = 0; i < o.i; i++)
         for (size_t j = 0; j < o.j; j++)
             emit_chain(p, &o, i, j, b_row,
@@ -255,7 +294,7 @@ enum ct_status ct_gem_matmul_b_bytes(const struct ct_gem_config *config,
     struct product p;
     const enum ct_status status = plan(config, op, &p, err);
     if (status == CT_OK)
-        *n_bytes = (uint64_t)op->k * op->n * (!op->is_os && keeps_b(&p) ? 1 : p.count.i);
+        *n_bytes = (uint64_t)op->k * op->n * (keeps_b(&p) ? 1 : p.count.i);
     return status;
 }
 
@@ -268,10 +307,14 @@ enum ct_status ct_gem_map_matmul(const struct ct_gem_config *config, const struc
         return status;
     p.emitter = (struct emitter){sink, context};
     emit_configs(&p);
-    for (size_t i0 = 0; i0 < p.count.i; i0++)
-        for (size_t j0 = 0; j0 < p.count.j; j0++)
-            for (size_t k0 = 0; k0 < p.count.k; k0++)
-                (op->is_os ? emit_os : emit_ws)(&p, i0, j0, k0);
+    const bool is_j_outer = op->order == CT_GEM_ORDER_JIK;
+    const size_t n_inner = is_j_outer ? p.count.i : p.count.j;
+    for (size_t n = 0; n < p.count.i * p.count.j; n++)
+        for (size_t k0 = 0; k0 < p.count.k; k0++) {
+            const size_t outer = n / n_inner, inner = n % n_inner;
+            (op->is_os ? emit_os : emit_ws)(&p, is_j_outer ? inner : outer,
+                                            is_j_outer ? outer : inner, k0);
+        }
     emit(&p.emitter, CT_GEM_FENCE_FUNCT, 0, 0);
     return CT_OK;
 }

@@ -86,9 +86,17 @@ static uint64_t place(uint64_t *next, uint64_t n_bytes)
     return address;
 }
 
+/* The [product] section about op, or NULL. */
+static const struct ct_gem_rule *rule_of(const struct ct_gem_config *config,
+                                         const struct ct_gem_op *op)
+{
+    return ct_gem_rule_find(config, op->role, op->m, op->n, op->k);
+}
+
 static struct ct_gem_matmul matmul_of(const struct ct_gem_config *config,
                                       const struct ct_gem_op *op)
 {
+    const struct ct_gem_rule *rule = rule_of(config, op);
     uint64_t next = dram;
     struct ct_gem_matmul out = {.m = op->m, .n = op->n, .k = op->k};
     out.a = (struct ct_gem_matrix){place(&next, op->m * op->k), op->k};
@@ -96,7 +104,11 @@ static struct ct_gem_matmul matmul_of(const struct ct_gem_config *config,
     if (op->has_bias)
         out.d.address = place(&next, op->n * 4);
     out.c = (struct ct_gem_matrix){place(&next, op->m * op->n * 4), op->n};
-    out.is_os = config->array_dataflow == CT_GEM_DATAFLOW_OS;
+    out.is_os = ct_gem_rule_is_os(config, rule);
+    if (rule != NULL) {
+        out.tile = rule->tile;
+        out.order = (enum ct_gem_order)rule->order;
+    }
     out.b_transpose = op->b_transpose;
     out.is_full_c = op->is_full_c;
     out.act = op->act;
@@ -112,8 +124,12 @@ enum ct_status ct_gem_op_commands(const struct ct_gem_config *config, const stru
     if (op->is_on_host)
         return CT_OK;
     if (op->kind == CT_GEM_OP_MATMUL) {
+        const struct ct_gem_rule *rule = rule_of(config, op);
         const struct ct_gem_matmul matmul = matmul_of(config, op);
-        return ct_gem_map_matmul(config, &matmul, sink, context, err);
+        const enum ct_status status = ct_gem_map_matmul(config, &matmul, sink, context, err);
+        return status == CT_OK || rule == NULL
+                   ? status
+                   : ct_error_prefix(err, "[product] of line %d", rule->line);
     }
     const struct ct_gem_matrix first = {
         place(&next, op->m * op->n * (op->kind == CT_GEM_OP_RESADD ? 1 : 4)), op->n};
@@ -149,6 +165,9 @@ static bool is_on_host(const struct ct_gem_config *config, const struct ct_gem_o
 static bool may_fuse(const struct ct_gem_config *config, const struct ct_gem_op *op,
                      enum ct_gem_activation act)
 {
+    const struct ct_gem_rule *rule = rule_of(config, op);
+    if (rule != NULL && rule->fuse != CT_GEM_FUSE_AUTO)
+        return rule->fuse == CT_GEM_FUSE_YES;
     return act == CT_GEM_ACT_IGELU ||
            (act == CT_GEM_ACT_SOFTMAX && op->role == CT_GEM_ROLE_QK &&
             config->sw_fuse_qk_softmax) ||
@@ -364,15 +383,15 @@ void ct_gem_costs_close(struct ct_gem_costs *costs)
 
 static bool is_same(const struct ct_gem_op *a, const struct ct_gem_op *b)
 {
-    return a->kind == b->kind && a->m == b->m && a->n == b->n && a->k == b->k &&
-           a->index_bits == b->index_bits && a->b_transpose == b->b_transpose &&
+    return a->kind == b->kind && a->role == b->role && a->m == b->m && a->n == b->n &&
+           a->k == b->k && a->index_bits == b->index_bits && a->b_transpose == b->b_transpose &&
            a->has_bias == b->has_bias && a->act == b->act && a->is_on_host == b->is_on_host &&
            a->is_full_c == b->is_full_c;
 }
 
 static struct slot *slot_of(struct ct_gem_costs *costs, const struct ct_gem_op *op)
 {
-    const uint64_t key[] = {(uint64_t)op->kind,
+    const uint64_t key[] = {(uint64_t)op->kind << 8 | (uint64_t)op->role,
                             op->m,
                             op->n,
                             op->k,

@@ -12,6 +12,9 @@
  *   host_decode   by the host before each use, to int8 in memory
  *   neither       once, when the model is loaded: int8 weights
  *
+ * [product] sections of the configuration (gem_rule.h) may say otherwise: how a product is tiled, its
+ * dataflow, whether it is fused.
+ *
  * A cost is worked out once for each operator and shape and then looked up; the table belongs to
  * struct ct_gem_costs, which one thread owns. */
 #ifndef CT_BACKEND_GEMMINI_GEM_SCHEDULE_H
@@ -31,9 +34,6 @@ enum ct_gem_op_kind {
     CT_GEM_OP_GATE,   /* SiLU of one matrix times another */
     CT_GEM_OP_ROTARY, /* turns pairs of columns by their position */
 };
-
-/* Which of the products that [sw] may fuse with the normalisation behind them one is. */
-enum ct_gem_role { CT_GEM_ROLE_NONE, CT_GEM_ROLE_QK, CT_GEM_ROLE_WOUT, CT_GEM_ROLE_W2 };
 
 struct ct_gem_op {
     enum ct_gem_op_kind kind;
@@ -76,7 +76,7 @@ CT_MUST_CHECK enum ct_status ct_gem_costs_open(const struct ct_gem_config *confi
 void ct_gem_costs_close(struct ct_gem_costs *costs);
 
 /* What op, as ct_gem_schedule leaves it, costs count times. CT_INVALID (an extent of 0, index_bits),
- * CT_UNSUPPORTED (no such operator on this machine), CT_MEMORY. */
+ * CT_UNSUPPORTED (no such operator on this machine, or not as a [product] section wants it), CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_gem_op_cost(struct ct_gem_costs *costs, const struct ct_gem_op *op,
                                             struct ct_gem_cost *cost, struct ct_error *err);
 

@@ -262,6 +262,45 @@ static void products_are_those_of_plain_loops(void **state)
     }
 }
 
+/* A random tile that fits, also larger than the product; all columns where they are normalised. */
+static struct ct_gem_tiles random_tile(struct rig *rig, const struct ct_gem_matmul *op)
+{
+    struct ct_rng *rng = &rig->rng;
+    const size_t spad = ct_gem_config_spad_blocks(&rig->config, op->is_os);
+    const size_t acc = ct_gem_config_acc_blocks(&rig->config, op->is_os);
+    struct ct_gem_tiles t = {.j = 1 + ct_rng_below(rng, acc)};
+    if (op->act == CT_GEM_ACT_LAYERNORM || op->act == CT_GEM_ACT_SOFTMAX)
+        t.j = (op->n + 15) / 16;
+    t.i = 1 + ct_rng_below(rng, acc / t.j);
+    t.k = 1 + ct_rng_below(rng, spad / (t.i + t.j));
+    return t;
+}
+
+static void products_are_the_same_by_any_mapping(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 80; seed++) {
+        struct rig rig;
+        struct ct_error err;
+        print_message("seed %llu\n", (unsigned long long)seed);
+        rig_init(&rig, "ibert", seed);
+        if (seed % 2 == 0) {
+            rig.config.spad_kb = 32;
+            rig.config.acc_kb = 64;
+        }
+        rig.config.rob_loops_in_flight = seed % 5 == 0 ? 1 : 2;
+        struct ct_gem_matmul op = random_matmul(&rig);
+        op.tile = random_tile(&rig, &op);
+        op.order = (enum ct_gem_order)ct_rng_below(&rig.rng, 3);
+        rig_start(&rig);
+        if (ct_gem_map_matmul(&rig.config, &op, run, &rig, &err) != CT_OK)
+            fail_msg("%s", err.message);
+        check_matmul(&rig, &op);
+        check_stores(&rig, &op.c, op.m, op.n, op.is_full_c ? 4 : 1);
+        rig_deinit(&rig);
+    }
+}
+
 static void normalised_rows_are_those_of_plain_loops(void **state)
 {
     (void)state;
@@ -402,6 +441,16 @@ static void what_does_not_fit_is_refused(void **state)
     refuse(&config, &op, CT_UNSUPPORTED, "without");
     config.array_dataflow = CT_GEM_DATAFLOW_WS;
     refuse(&config, &op, CT_UNSUPPORTED, "not output stationary");
+    op = (struct ct_gem_matmul){.m = 64, .n = 64, .k = 64, .tile = {9, 8, 1}};
+    assert_int_equal(ct_gem_map_matmul(&config, &op, nothing_take, &n, &err), CT_OK);
+    op = (struct ct_gem_matmul){.m = 640, .n = 640, .k = 64, .tile = {9, 8, 1}};
+    refuse(&config, &op, CT_INVALID, "9x8x1 blocks takes 72 blocks of the accumulator, and has 64");
+    op.tile = (struct ct_gem_tiles){1, 1, 257};
+    op.k = 16 * 257;
+    refuse(&config, &op, CT_INVALID, "takes 514 blocks of the scratchpad, and has 512");
+    op.tile = (struct ct_gem_tiles){1, 8, 1};
+    op.act = CT_GEM_ACT_SOFTMAX;
+    refuse(&config, &op, CT_UNSUPPORTED, "640 columns to normalise are 40 blocks, a tile has 8");
     op = (struct ct_gem_matmul){.m = 1, .n = 0, .k = 1};
     refuse(&config, &op, CT_INVALID, "1 x 0 x 1");
     const struct ct_gem_normalise wide = {.rows = 1, .cols = 4096, .act = CT_GEM_ACT_SOFTMAX};
@@ -414,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_those_of_plain_loops),
+        cmocka_unit_test(products_are_the_same_by_any_mapping),
         cmocka_unit_test(normalised_rows_are_those_of_plain_loops),
         cmocka_unit_test(residuals_are_those_of_plain_loops),
         cmocka_unit_test(tiles_fill_their_share),

@@ -195,6 +195,102 @@ static void clustered_weights_save_traffic(void **state)
     assert_int_equal(cost.work.write_bytes - plain.work.write_bytes, 768 * 768);
 }
 
+static void lay_over(struct ct_gem_config *config, const char *text)
+{
+    struct ct_error err;
+    if (ct_gem_config_parse("mapping", text, strlen(text), config, &err) != CT_OK)
+        fail_msg("%s", err.message);
+}
+
+/* 8 x 48 x 48 blocks: A is 98,304 bytes, B 589,824. */
+static void a_mapping_decides_what_is_loaded_again(void **state)
+{
+    (void)state;
+    const uint64_t a = 128 * 768, b = 768 * 768;
+    struct ct_gem_config config = config_of("default");
+    const struct ct_gem_op op = product(CT_GEM_ROLE_NONE, 128, 768, 768);
+    struct {
+        const char *text;
+        uint64_t read_bytes;
+    } mappings[] = {
+        {"[product]\ntile = 4x8x24\n", 6 * a + 2 * b},
+        {"[product]\ntile = 2x4x48\norder = ijk\n", a + 4 * b},
+        {"[product]\ntile = 2x4x48\norder = jik\n", 12 * a + b},
+        {"[product]\ntile = 2x4x48\norder = jik\ndataflow = os\n", 12 * a + b},
+        {"[product]\ntile = 8x8x48\norder = ijk\ndataflow = os\n", a + b},
+        {"[product]\nm = 129..1000\ntile = 1x1x1\n[product]\nk = 768\ntile = 8x4x24\n", a + b},
+    };
+    for (size_t i = 0; i < sizeof mappings / sizeof mappings[0]; i++) {
+        struct ct_gem_config mapped = config;
+        lay_over(&mapped, mappings[i].text);
+        const struct ct_gem_cost cost = cost_of(&mapped, &op);
+        print_message("%zu: %llu bytes, %llu cycles\n", i, (unsigned long long)cost.work.read_bytes,
+                      (unsigned long long)cost.work.cycles);
+        assert_int_equal(cost.work.read_bytes, mappings[i].read_bytes);
+        assert_int_equal(cost.work.macs, 128 * 768 * 768);
+    }
+}
+
+static void costs_of_roles_are_kept_apart(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = config_of("default");
+    struct ct_gem_costs *costs;
+    struct ct_gem_cost plain, mapped, again;
+    struct ct_error err;
+    lay_over(&config, "[product]\nrole = av\ntile = 1x1x1\n");
+    const struct ct_gem_op op = product(CT_GEM_ROLE_NONE, 64, 64, 64),
+                           av = product(CT_GEM_ROLE_AV, 64, 64, 64);
+    assert_int_equal(ct_gem_costs_open(&config, &costs, &err), CT_OK);
+    assert_int_equal(ct_gem_op_cost(costs, &op, &plain, &err), CT_OK);
+    assert_int_equal(ct_gem_op_cost(costs, &av, &mapped, &err), CT_OK);
+    assert_int_equal(ct_gem_op_cost(costs, &op, &again, &err), CT_OK);
+    ct_gem_costs_close(costs);
+    assert_true(mapped.work.cycles > plain.work.cycles);
+    assert_memory_equal(&plain, &again, sizeof plain);
+}
+
+static void a_mapping_decides_what_is_fused(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = config_of("default");
+    lay_over(&config,
+             "[product]\nrole = qk\nfuse = 0\n[product]\nrole = w2\nfuse = 1\n"
+             "[product]\nrole = wout\nfuse = 1\ntile = 1x8x8\n[product]\nn = 99\nfuse = 0\n");
+    struct ct_gem_op qk[] = {product(CT_GEM_ROLE_QK, 128, 128, 64),
+                             by_row(CT_GEM_OP_SOFTMAX, 128, 128)};
+    assert_int_equal(ct_gem_schedule(&config, qk, 2), 2);
+    assert_true(qk[0].is_full_c);
+    struct ct_gem_op w2[] = {product(CT_GEM_ROLE_W2, 128, 256, 64),
+                             by_row(CT_GEM_OP_LAYERNORM, 128, 256)};
+    assert_int_equal(ct_gem_schedule(&config, w2, 2), 1);
+    /* 16 blocks of a row do not lie in a tile of 8. */
+    struct ct_gem_op wout[] = {product(CT_GEM_ROLE_WOUT, 128, 256, 64),
+                               by_row(CT_GEM_OP_LAYERNORM, 128, 256)};
+    assert_int_equal(ct_gem_schedule(&config, wout, 2), 2);
+    struct ct_gem_op gelu[] = {product(CT_GEM_ROLE_NONE, 16, 99, 16),
+                               by_row(CT_GEM_OP_GELU, 16, 99)};
+    assert_int_equal(ct_gem_schedule(&config, gelu, 2), 2);
+    assert_true(gelu[1].is_on_host);
+}
+
+static void a_mapping_that_cannot_be_done_is_named(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = config_of("default");
+    struct ct_gem_costs *costs;
+    struct ct_gem_cost cost;
+    struct ct_error err;
+    lay_over(&config, "# all\n[product]\ndataflow = os\n");
+    struct ct_gem_op op = product(CT_GEM_ROLE_QK, 128, 128, 64);
+    op.b_transpose = true;
+    assert_int_equal(ct_gem_costs_open(&config, &costs, &err), CT_OK);
+    assert_int_equal(ct_gem_op_cost(costs, &op, &cost, &err), CT_UNSUPPORTED);
+    assert_string_equal(err.message, "[product] of line 2: output stationary, B is not transposed "
+                                     "without A");
+    ct_gem_costs_close(costs);
+}
+
 /* More shapes than the table has places, twice. */
 static void the_table_forgets_but_does_not_mix_up(void **state)
 {
@@ -255,6 +351,10 @@ int main(void)
         cmocka_unit_test(costs_are_those_of_the_commands),
         cmocka_unit_test(the_host_costs_by_the_code_that_is_chosen),
         cmocka_unit_test(clustered_weights_save_traffic),
+        cmocka_unit_test(a_mapping_decides_what_is_loaded_again),
+        cmocka_unit_test(costs_of_roles_are_kept_apart),
+        cmocka_unit_test(a_mapping_decides_what_is_fused),
+        cmocka_unit_test(a_mapping_that_cannot_be_done_is_named),
         cmocka_unit_test(the_table_forgets_but_does_not_mix_up),
         cmocka_unit_test(what_nobody_does_is_refused),
     };
