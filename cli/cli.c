@@ -3,8 +3,11 @@
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 bool ct_cli_parse(const struct ct_cli_usage *usage, const struct ct_option *options, int argc,
                   char **argv, const bool *wants_help, const char **positional, int max_positional,
@@ -96,6 +99,31 @@ enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes, s
     *out = data;
     *n_bytes = n;
     return CT_OK;
+}
+
+enum ct_status ct_cli_replace_file(const char *path, const char *text, size_t n_bytes,
+                                   struct ct_error *err)
+{
+    char temporary[PATH_MAX];
+    struct stat found;
+    const bool is_plain = lstat(path, &found) != 0 || S_ISREG(found.st_mode);
+    const int n = is_plain
+                      ? snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid())
+                      : snprintf(temporary, sizeof temporary, "%s", path);
+    if (n >= (int)sizeof temporary)
+        return ct_error_set(err, CT_IO, "%.256s: the path is too long", path);
+    FILE *file = fopen(temporary, "wb");
+    if (file == NULL)
+        return ct_error_set(err, CT_IO, "%s: %s", path, strerror(errno));
+    errno = 0;
+    bool is_written = fwrite(text, 1, n_bytes, file) == n_bytes;
+    is_written = fclose(file) == 0 && is_written;
+    if (is_written && (!is_plain || rename(temporary, path) == 0))
+        return CT_OK;
+    ct_error_set(err, CT_IO, "%s: %s", path, errno != 0 ? strerror(errno) : "cannot be written");
+    if (is_plain)
+        unlink(temporary);
+    return CT_IO;
 }
 
 enum ct_status ct_cli_read_tokens(const struct ct_engine *engine, const char *path, int32_t **ids,

@@ -56,6 +56,11 @@ double ct_cli_median(double *values, int n);
 CT_MUST_CHECK enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes,
                                               struct ct_error *err);
 
+/* Puts text [n_bytes] at path in one go: whatever was there stays until all is written. What is no plain
+ * file, as a pipe, is written to. CT_IO names the path. */
+CT_MUST_CHECK enum ct_status ct_cli_replace_file(const char *path, const char *text, size_t n_bytes,
+                                                 struct ct_error *err);
+
 /* The tokens of a text file, special tokens included, to be freed. CT_IO, CT_MEMORY, and what
  * ct_engine_tokenize says. */
 struct ct_engine;

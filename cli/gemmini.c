@@ -13,7 +13,7 @@
 struct gemmini {
     const char *config_path, *mapping_path, *preset, *cycles_path;
     bool is_json;
-    struct ct_gemmini_layer layer; /* its tokens are a model's, too */
+    struct ct_gemmini_layer layer; /* its tokens and page are a model's, too */
     int64_t depth;
     const char **paths;
     int n_paths;
@@ -225,7 +225,7 @@ static enum ct_status print_model(const struct gemmini *options, struct ct_error
 {
     struct ct_gem_config config;
     const struct ct_gemmini_model model = {options->paths[0], options->layer.n_tokens,
-                                           options->depth};
+                                           options->depth, options->layer.page};
     enum ct_status status = configure(options, &config, err);
     if (status == CT_OK)
         status = ct_gemmini_model_print(&model, &config, options->is_json, err);
@@ -324,6 +324,11 @@ int ct_cli_gemmini(int argc, char **argv)
          &options.layer.n_tokens, 1, 16384, NULL},
         {"bits", "N", "layer: bits of an index of clustered weights; 0 is int8 weights (0).",
          CT_OPTION_INT, &options.layer.bits, 0, 8, NULL},
+        {"report", "FILE",
+         "layer, model: write a page of HTML with a timeline, the roofline, energy by component "
+         "and "
+         "the operators; of a decoder also the token after a prompt.",
+         CT_OPTION_TEXT, &options.layer.page, 0, 0, NULL},
         {"json", NULL, "time, check, layer, model: print JSON.", CT_OPTION_FLAG, &options.is_json,
          0, 0, NULL},
         {"help", NULL, "Print this.", CT_OPTION_FLAG, &wants_help, 0, 0, NULL},

@@ -1,5 +1,5 @@
 #include "cli/gemmini_layer.h"
-#include "cli/gemmini_report.h"
+#include "cli/gemmini_html.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -103,6 +103,24 @@ static enum ct_status measure(const struct ct_gemmini_layer *layer,
     return ct_gemmini_report_cost(config, &out->report, err);
 }
 
+static enum ct_status write_page(const struct ct_gemmini_layer *layer,
+                                 const struct ct_gem_config *config,
+                                 const struct ct_gemmini_report *report, struct ct_error *err)
+{
+    char title[96], name[64];
+    snprintf(title, sizeof title, "A layer of %lld columns, %lld heads, %lld inside",
+             (long long)layer->d_model, (long long)layer->n_heads, (long long)layer->d_ff);
+    snprintf(name, sizeof name, "a layer over %lld tokens", (long long)layer->n_tokens);
+    const struct ct_gemmini_phase phase = {.name = name,
+                                           .unit = "token",
+                                           .n_units = (double)layer->n_tokens,
+                                           .n_steps = 1,
+                                           .sum = report->sum,
+                                           .shown = report};
+    const struct ct_gemmini_page page = {title, config, &phase, 1};
+    return ct_gemmini_html_write(&page, layer->page, err);
+}
+
 enum ct_status ct_gemmini_layer_print(const struct ct_gemmini_layer *layer,
                                       const struct ct_gem_config *config, bool is_json,
                                       struct ct_error *err)
@@ -116,6 +134,8 @@ enum ct_status ct_gemmini_layer_print(const struct ct_gemmini_layer *layer,
     enum ct_status status = measure(layer, config, &whole, err);
     if (status == CT_OK)
         status = measure(layer, &without, &host, err);
+    if (status == CT_OK && layer->page != NULL)
+        status = write_page(layer, config, &whole.report, err);
     if (status != CT_OK)
         return status;
     return ct_gemmini_report_print(config, &whole.report, host.report.cycles, is_json, err);

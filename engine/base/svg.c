@@ -7,7 +7,7 @@ const char *const ct_svg_colours[CT_SVG_N_COLOURS] = {"#0072b2", "#d55e00", "#00
 
 enum { MARGIN = 70 };
 
-static void put_escaped(FILE *file, const char *text)
+void ct_svg_escape(FILE *file, const char *text)
 {
     for (; *text != '\0'; text++)
         switch (*text) {
@@ -20,6 +20,9 @@ static void put_escaped(FILE *file, const char *text)
         case '>':
             fputs("&gt;", file);
             break;
+        case '"':
+            fputs("&quot;", file);
+            break;
         default:
             fputc((unsigned char)*text < ' ' ? '?' : *text, file);
         }
@@ -31,13 +34,26 @@ void ct_svg_begin(FILE *file, int width, int height, const char *title)
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
             "height=\"%d\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n<title>",
             width, height, width, height);
-    put_escaped(file, title);
+    ct_svg_escape(file, title);
     fprintf(file,
             "</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
             "<text x=\"%d\" y=\"26\" font-size=\"16\">",
             MARGIN);
-    put_escaped(file, title);
+    ct_svg_escape(file, title);
     fputs("</text>\n", file);
+}
+
+void ct_svg_begin_inside(FILE *file, int width, int height, const char *title,
+                         const char *description)
+{
+    fprintf(file,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" "
+            "font-size=\"12\" fill=\"currentColor\">\n<title>",
+            width, height);
+    ct_svg_escape(file, title);
+    fputs("</title>\n<desc>", file);
+    ct_svg_escape(file, description);
+    fputs("</desc>\n", file);
 }
 
 void ct_svg_end(FILE *file)
@@ -48,7 +64,7 @@ void ct_svg_end(FILE *file)
 void ct_svg_text(FILE *file, double x, double y, const char *anchor, const char *text)
 {
     fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
-    put_escaped(file, text);
+    ct_svg_escape(file, text);
     fputs("</text>\n", file);
 }
 
@@ -58,7 +74,7 @@ void ct_svg_text_up(FILE *file, double x, double y, const char *text)
             "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" "
             "transform=\"rotate(-90 %.1f %.1f)\">",
             x, y, x, y);
-    put_escaped(file, text);
+    ct_svg_escape(file, text);
     fputs("</text>\n", file);
 }
 
@@ -79,8 +95,41 @@ void ct_svg_bar(FILE *file, double x, double y, double width, double height, con
 {
     fprintf(file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"><title>",
             x, y, width, height, colour);
-    put_escaped(file, text);
+    ct_svg_escape(file, text);
     fputs("</title></rect>\n", file);
+}
+
+/* A step up or down only where the height changes by half a pixel. */
+void ct_svg_area(FILE *file, double x, double y, double height, const double *values, size_t n,
+                 const char *colour)
+{
+    double at = 0;
+    size_t run = 0;
+    fprintf(file, "<path fill=\"%s\" d=\"M%.1f %.1f", colour, x, y + height);
+    for (size_t i = 0; i < n; i++, run++) {
+        const double up = round(2 * height * fmin(fmax(values[i], 0), 1)) / 2;
+        if (up == at)
+            continue;
+        if (run > 0)
+            fprintf(file, "h%zu", run);
+        fprintf(file, "v%g", at - up);
+        at = up;
+        run = 0;
+    }
+    fprintf(file, "h%zuv%gz\"/>\n", run, at);
+}
+
+/* A circle's outline, dashed once: no length of it has to be computed. */
+void ct_svg_arc(FILE *file, double x, double y, double radius, double width, double from, double to,
+                const char *colour, const char *text)
+{
+    fprintf(file,
+            "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"none\" stroke=\"%s\" "
+            "stroke-width=\"%.1f\" pathLength=\"1\" stroke-dasharray=\"%.5f 2\" "
+            "stroke-dashoffset=\"%.5f\" transform=\"rotate(-90 %.1f %.1f)\"><title>",
+            x, y, radius, colour, width, to - from, -from, x, y);
+    ct_svg_escape(file, text);
+    fputs("</title></circle>\n", file);
 }
 
 double ct_svg_step(double high)
@@ -95,6 +144,6 @@ void ct_svg_point(FILE *file, double x, double y, double radius, const char *col
 {
     fprintf(file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\"><title>", x, y, radius,
             colour);
-    put_escaped(file, text);
+    ct_svg_escape(file, text);
     fputs("</title></circle>\n", file);
 }

@@ -1,5 +1,6 @@
 #include "engine/backend/gemmini/gem_config.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -251,6 +252,17 @@ void ct_gem_choice_print(const char *choices, int place, FILE *file)
     for (; place > 0; place--)
         choices = strchr(choices, '|') + 1;
     fprintf(file, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+void ct_gem_config_print_choice(const struct ct_gem_config *config, const char *section,
+                                const char *name, FILE *file)
+{
+    int i = 0;
+    while (i < N_KEYS && (keys[i].type != KEY_CHOICE || strcmp(keys[i].section, section) != 0 ||
+                          strcmp(keys[i].name, name) != 0))
+        i++;
+    assert(i < N_KEYS);
+    ct_gem_choice_print(keys[i].choices, (int)load(&keys[i], config), file);
 }
 
 void ct_gem_config_print(const struct ct_gem_config *config, FILE *file)

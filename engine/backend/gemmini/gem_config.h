@@ -47,6 +47,11 @@ CT_MUST_CHECK enum ct_status ct_gem_config_parse(const char *name, const char *t
 CT_MUST_CHECK enum ct_status ct_gem_config_check(const struct ct_gem_config *config,
                                                  struct ct_error *err);
 
+/* Prints the word that a key of choices has: "lpddr4" of ("energy", "dram"). Asserts that there is such a
+ * key. */
+void ct_gem_config_print_choice(const struct ct_gem_config *config, const char *section,
+                                const char *name, FILE *file);
+
 /* All keys as an INI text with their help, which ct_gem_config_parse reads back. */
 void ct_gem_config_print(const struct ct_gem_config *config, FILE *file);
 

@@ -94,20 +94,12 @@ size_t ct_gem_list_ops(const struct ct_graph *graph, const struct ct_gem_step *s
     return n;
 }
 
-static bool is_alike(const struct ct_gem_op *a, const struct ct_gem_op *b)
-{
-    return a->kind == b->kind && a->role == b->role && a->m == b->m && a->n == b->n &&
-           a->k == b->k && a->index_bits == b->index_bits && a->b_transpose == b->b_transpose &&
-           a->has_bias == b->has_bias && a->act == b->act && a->is_on_host == b->is_on_host &&
-           a->is_full_c == b->is_full_c;
-}
-
 size_t ct_gem_merge_ops(struct ct_gem_op *ops, size_t n)
 {
     size_t n_left = 0;
     for (size_t i = 0; i < n; i++) {
         size_t same = 0;
-        while (same < n_left && !is_alike(&ops[same], &ops[i]))
+        while (same < n_left && !ct_gem_op_is_alike(&ops[same], &ops[i]))
             same++;
         if (same < n_left)
             ops[same].count += ops[i].count;

@@ -197,6 +197,14 @@ static bool fuse(const struct ct_gem_config *config, struct ct_gem_op *op,
     return false;
 }
 
+bool ct_gem_op_is_alike(const struct ct_gem_op *a, const struct ct_gem_op *b)
+{
+    return a->kind == b->kind && a->role == b->role && a->m == b->m && a->n == b->n &&
+           a->k == b->k && a->index_bits == b->index_bits && a->b_transpose == b->b_transpose &&
+           a->has_bias == b->has_bias && a->act == b->act && a->is_on_host == b->is_on_host &&
+           a->is_full_c == b->is_full_c;
+}
+
 size_t ct_gem_schedule(const struct ct_gem_config *config, struct ct_gem_op *ops, size_t n)
 {
     size_t n_out = 0;
@@ -274,15 +282,17 @@ static void take(void *context, const struct ct_gem_command *command)
         p->commands[p->n++] = *command;
 }
 
+/* each: NULL, or told what the units do. */
 static enum ct_status time_op(const struct ct_gem_config *config, const struct ct_gem_op *op,
-                              struct ct_gem_timing *out, struct ct_error *err)
+                              ct_gem_interval_fn *each, void *context, struct ct_gem_timing *out,
+                              struct ct_error *err)
 {
     struct program program = {0};
     enum ct_status status = ct_gem_op_commands(config, op, take, &program, err);
     if (status == CT_OK && program.has_failed)
         status = ct_error_set(err, CT_MEMORY, "no memory for %zu commands", program.n + 1);
     if (status == CT_OK)
-        status = ct_gem_time(config, program.commands, program.n, out, err);
+        status = ct_gem_timeline(config, program.commands, program.n, each, context, out, err);
     free(program.commands);
     return status;
 }
@@ -300,13 +310,14 @@ static void add_host(struct ct_gem_cost *cost, enum host_op op, uint64_t n, uint
 /* Weights come as indices: memory delivers what their decoded bytes would take at that much more
  * bandwidth, and the bus and the scratchpad's port see the decoded rows, as many as before. */
 static enum ct_status cost_of_lut(const struct ct_gem_config *config, const struct ct_gem_op *op,
-                                  struct ct_gem_cost *cost, struct ct_error *err)
+                                  ct_gem_interval_fn *each, void *context, struct ct_gem_cost *cost,
+                                  struct ct_error *err)
 {
     const struct ct_gem_matmul matmul = matmul_of(config, op);
     struct ct_gem_config faster = *config;
     struct ct_gem_timing *work = &cost->work;
     uint64_t n;
-    enum ct_status status = time_op(config, op, work, err);
+    enum ct_status status = time_op(config, op, NULL, NULL, work, err);
     if (status == CT_OK)
         status = ct_gem_matmul_b_bytes(config, &matmul, &n, err);
     if (status != CT_OK)
@@ -316,15 +327,18 @@ static enum ct_status cost_of_lut(const struct ct_gem_config *config, const stru
     faster.mem_bytes_per_cycle *= (double)work->read_bytes / (double)bytes;
     if (faster.mem_bytes_per_cycle > config->dma_bus_bytes)
         faster.mem_bytes_per_cycle = config->dma_bus_bytes;
-    if (faster.mem_bytes_per_cycle > config->mem_bytes_per_cycle)
-        status = time_op(&faster, op, work, err);
+    if (faster.mem_bytes_per_cycle < config->mem_bytes_per_cycle)
+        faster = *config;
+    if (each != NULL || faster.mem_bytes_per_cycle > config->mem_bytes_per_cycle)
+        status = time_op(&faster, op, each, context, work, err);
     work->read_bytes = bytes;
     cost->table_reads = n / CT_GEM_DIM;
     return status;
 }
 
 static enum ct_status cost_of(const struct ct_gem_config *config, const struct ct_gem_op *op,
-                              struct ct_gem_cost *cost, struct ct_error *err)
+                              ct_gem_interval_fn *each, void *context, struct ct_gem_cost *cost,
+                              struct ct_error *err)
 {
     const uint64_t n = (uint64_t)op->m * op->n;
     *cost = (struct ct_gem_cost){0};
@@ -339,13 +353,20 @@ static enum ct_status cost_of(const struct ct_gem_config *config, const struct c
         return CT_OK;
     }
     if (op->index_bits > 0 && config->sw_mvin_lut)
-        return cost_of_lut(config, op, cost, err);
-    const enum ct_status status = time_op(config, op, &cost->work, err);
+        return cost_of_lut(config, op, each, context, cost, err);
+    const enum ct_status status = time_op(config, op, each, context, &cost->work, err);
     if (op->index_bits > 0 && config->sw_host_decode) {
         const uint64_t weights = (uint64_t)op->k * op->n;
         add_host(cost, HOST_DECODE, weights, weights * (uint64_t)op->index_bits / 8, weights);
     }
     return status;
+}
+
+enum ct_status ct_gem_op_timeline(const struct ct_gem_config *config, const struct ct_gem_op *op,
+                                  ct_gem_interval_fn *each, void *context, struct ct_error *err)
+{
+    struct ct_gem_cost cost;
+    return cost_of(config, op, each, context, &cost, err);
 }
 
 /* A table of as many operators and shapes as a model has, and more; where two want the same place the
@@ -381,14 +402,6 @@ void ct_gem_costs_close(struct ct_gem_costs *costs)
     free(costs);
 }
 
-static bool is_same(const struct ct_gem_op *a, const struct ct_gem_op *b)
-{
-    return a->kind == b->kind && a->role == b->role && a->m == b->m && a->n == b->n &&
-           a->k == b->k && a->index_bits == b->index_bits && a->b_transpose == b->b_transpose &&
-           a->has_bias == b->has_bias && a->act == b->act && a->is_on_host == b->is_on_host &&
-           a->is_full_c == b->is_full_c;
-}
-
 static struct slot *slot_of(struct ct_gem_costs *costs, const struct ct_gem_op *op)
 {
     const uint64_t key[] = {(uint64_t)op->kind << 8 | (uint64_t)op->role,
@@ -410,9 +423,9 @@ enum ct_status ct_gem_op_cost(struct ct_gem_costs *costs, const struct ct_gem_op
 {
     struct slot *slot = slot_of(costs, op);
     *cost = (struct ct_gem_cost){0};
-    if (!slot->is_set || !is_same(&slot->op, op)) {
+    if (!slot->is_set || !ct_gem_op_is_alike(&slot->op, op)) {
         struct ct_gem_cost one;
-        const enum ct_status status = cost_of(&costs->config, op, &one, err);
+        const enum ct_status status = cost_of(&costs->config, op, NULL, NULL, &one, err);
         if (status != CT_OK)
             return status;
         *slot = (struct slot){true, *op, one};

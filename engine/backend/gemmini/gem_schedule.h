@@ -48,6 +48,9 @@ struct ct_gem_op {
     bool is_on_host, is_full_c;
 };
 
+/* Whether two operators are the same but for how often. */
+bool ct_gem_op_is_alike(const struct ct_gem_op *a, const struct ct_gem_op *b);
+
 /* Fuses and places ops [n] in place; returns how many are left. */
 size_t ct_gem_schedule(const struct ct_gem_config *config, struct ct_gem_op *ops, size_t n);
 
@@ -79,6 +82,13 @@ void ct_gem_costs_close(struct ct_gem_costs *costs);
  * CT_UNSUPPORTED (no such operator on this machine, or not as a [product] section wants it), CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_gem_op_cost(struct ct_gem_costs *costs, const struct ct_gem_op *op,
                                             struct ct_gem_cost *cost, struct ct_error *err);
+
+/* What the accelerator's units do in the cycles that op costs, once, as ct_gem_timeline tells it; nothing
+ * where the host does it all. Errors as above. */
+CT_MUST_CHECK enum ct_status ct_gem_op_timeline(const struct ct_gem_config *config,
+                                                const struct ct_gem_op *op,
+                                                ct_gem_interval_fn *each, void *context,
+                                                struct ct_error *err);
 
 /* The accelerator's commands for op, once, one by one to sink; none for the host's work. Errors as above. */
 CT_MUST_CHECK enum ct_status ct_gem_op_commands(const struct ct_gem_config *config,

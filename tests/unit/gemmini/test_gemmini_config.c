@@ -157,6 +157,19 @@ static void comments_and_blanks_are_left_out(void **state)
     assert_int_equal(config.acc_kb, 128);
 }
 
+static void choices_have_words(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = preset("default");
+    char words[32] = "";
+    FILE *file = fmemopen(words, sizeof words, "w");
+    ct_gem_config_print_choice(&config, "energy", "dram", file);
+    config.energy_dram = 3; /* the last one */
+    ct_gem_config_print_choice(&config, "energy", "dram", file);
+    fclose(file);
+    assert_string_equal(words, "lpddr4dosa");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +178,7 @@ int main(void)
         cmocka_unit_test(errors_name_file_line_limit_and_value),
         cmocka_unit_test(the_last_section_about_a_product_decides),
         cmocka_unit_test(comments_and_blanks_are_left_out),
+        cmocka_unit_test(choices_have_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -342,6 +342,44 @@ static void what_nobody_does_is_refused(void **state)
     refuse(op, CT_INVALID, "on the host");
 }
 
+struct busy {
+    uint64_t until[CT_GEM_UNITS], cycles[CT_GEM_UNITS];
+};
+
+static void note(void *context, enum ct_gem_unit unit, uint64_t start, uint64_t end, size_t command)
+{
+    struct busy *busy = context;
+    const uint64_t from = start > busy->until[unit] ? start : busy->until[unit];
+    (void)command;
+    if (end > from) {
+        busy->cycles[unit] += end - from;
+        busy->until[unit] = end;
+    }
+}
+
+static void a_timeline_is_as_busy_as_the_cost_says(void **state)
+{
+    (void)state;
+    struct ct_gem_config config = config_of("lpddr4");
+    struct ct_gem_op ops[] = {
+        product(CT_GEM_ROLE_NONE, 1, 256, 256), by_row(CT_GEM_OP_RESADD, 64, 128),
+        product(CT_GEM_ROLE_NONE, 16, 256, 256), by_row(CT_GEM_OP_RMSNORM, 64, 128)};
+    struct ct_error err;
+    config.sw_mvin_lut = 1; /* weights of the third come faster than the memory gives int8 */
+    ops[2].index_bits = 4;
+    ops[3].is_on_host = true;
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+        const struct ct_gem_cost cost = cost_of(&config, &ops[i]);
+        struct busy busy = {{0}, {0}};
+        ops[i].count = 3; /* told once */
+        assert_int_equal(ct_gem_op_timeline(&config, &ops[i], note, &busy, &err), CT_OK);
+        for (int unit = 0; unit < CT_GEM_UNITS; unit++) {
+            assert_int_equal(busy.cycles[unit], cost.work.busy_cycles[unit]);
+            assert_true(busy.until[unit] <= cost.work.cycles);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +395,7 @@ int main(void)
         cmocka_unit_test(a_mapping_that_cannot_be_done_is_named),
         cmocka_unit_test(the_table_forgets_but_does_not_mix_up),
         cmocka_unit_test(what_nobody_does_is_refused),
+        cmocka_unit_test(a_timeline_is_as_busy_as_the_cost_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
