@@ -324,7 +324,8 @@ static enum ct_status cost_of_lut(const struct ct_gem_config *config, const stru
         return status;
     const uint64_t saved = n - n * (uint64_t)op->index_bits / 8;
     const uint64_t bytes = work->read_bytes - saved + (UINT64_C(1) << op->index_bits);
-    faster.mem_bytes_per_cycle *= (double)work->read_bytes / (double)bytes;
+    faster.mem_bytes_per_cycle *= (double)(work->read_bytes + work->write_bytes) /
+                                  (double)(bytes + work->write_bytes);
     if (faster.mem_bytes_per_cycle > config->dma_bus_bytes)
         faster.mem_bytes_per_cycle = config->dma_bus_bytes;
     if (faster.mem_bytes_per_cycle < config->mem_bytes_per_cycle)
