@@ -59,24 +59,22 @@ static void note(void *context, enum ct_gem_unit unit, uint64_t start, uint64_t 
 
 /* Operators of this many cycles are as busy everywhere as they are on average: no figure is wide enough
  * to show their tiles, and telling all intervals would take seconds. */
-static const double long_cycles = 5e7;
+static const double long_cycles = 1e7;
 
 static enum ct_status measure(const struct ct_gem_config *config, const struct ct_gemmini_row *row,
                               struct profile *p, struct ct_error *err)
 {
     const double count = (double)row->op.count;
     enum ct_status status = CT_OK;
+    uint64_t cycles;
     p->host = ct_page_host_cycles(config, &row->cost) / count;
     p->work = (double)row->cost.work.cycles / count;
     if (p->work >= long_cycles) {
         for (int unit = 0; unit < CT_GEM_UNITS; unit++)
-            add_interval(p, (enum ct_gem_unit)unit, 0, p->work);
-        for (int unit = 0; unit < CT_GEM_UNITS; unit++)
             for (int i = 1; i <= BINS; i++)
-                p->busy[unit][i] *=
-                    (double)row->cost.work.busy_cycles[unit] / (double)row->cost.work.cycles;
+                p->busy[unit][i] = (double)row->cost.work.busy_cycles[unit] / count / BINS;
     } else if (p->work > 0) {
-        status = ct_gem_op_timeline(config, &row->op, note, p, err);
+        status = ct_gem_op_timeline(config, &row->op, SIZE_MAX, note, p, &cycles, err);
     }
     for (int unit = 0; unit < CT_GEM_UNITS; unit++)
         for (int i = 0; i < BINS; i++)
@@ -339,27 +337,34 @@ static void put_part(FILE *file, const struct timeline *t, const struct repeat *
 
 /* ---- one product ---- */
 
-/* The first commands of a product: so many tiles. */
-enum { MAX_TILES = 6, MAX_COMMANDS = 600 };
+/* The first n commands of a product: so many tiles. */
+enum { MAX_TILES = 6, MAX_COMMANDS = 20000 };
 struct start {
-    struct ct_gem_command commands[MAX_COMMANDS];
-    size_t tiles[MAX_COMMANDS]; /* of each command */
-    size_t n, n_tiles, n_all_tiles;
-    double cycles;
+    uint8_t tiles[MAX_COMMANDS]; /* of each command */
+    size_t n, tile;
+    bool is_multiplied; /* the tile that commands are at */
+    uint64_t cycles;
     double values[2][CT_GEM_UNITS][PLOT_WIDTH]; /* of tiles with even and odd numbers */
-    double executed[MAX_TILES + 1][2];          /* from, to */
+    double executed[MAX_TILES][2];              /* from, to */
 };
 
+/* A tile is a LOOP_WS with its settings, or what is loaded and then multiplied command by command. */
 static void take(void *context, const struct ct_gem_command *command)
 {
     struct start *s = context;
-    const bool is_tile = command->funct == CT_GEM_LOOP_WS_FUNCT;
-    s->n_all_tiles += is_tile;
-    if (s->n == MAX_COMMANDS || s->n_tiles == MAX_TILES)
+    const int funct = command->funct;
+    const bool begins = funct == CT_GEM_LOOP_BOUNDS_FUNCT || funct == CT_GEM_MVIN_FUNCT ||
+                        funct == CT_GEM_MVIN2_FUNCT || funct == CT_GEM_MVIN3_FUNCT;
+    if (begins && s->is_multiplied) {
+        s->tile++;
+        s->is_multiplied = false;
+    }
+    if (funct == CT_GEM_LOOP_WS_FUNCT || funct == CT_GEM_COMPUTE_PRELOADED_FUNCT ||
+        funct == CT_GEM_COMPUTE_ACCUMULATED_FUNCT)
+        s->is_multiplied = true;
+    if (s->tile >= MAX_TILES || s->n == MAX_COMMANDS)
         return;
-    s->tiles[s->n] = s->n_tiles;
-    s->commands[s->n++] = *command;
-    s->n_tiles += is_tile;
+    s->tiles[s->n++] = (uint8_t)s->tile;
 }
 
 static void note_start(void *context, enum ct_gem_unit unit, uint64_t start, uint64_t end,
@@ -367,7 +372,7 @@ static void note_start(void *context, enum ct_gem_unit unit, uint64_t start, uin
 {
     struct start *s = context;
     const size_t tile = s->tiles[command];
-    const double scale = PLOT_WIDTH / s->cycles, from = (double)start * scale,
+    const double scale = PLOT_WIDTH / (double)s->cycles, from = (double)start * scale,
                  to = fmin((double)end * scale, PLOT_WIDTH);
     double *values = s->values[tile % 2][unit], *executed = s->executed[tile];
     for (size_t i = (size_t)from; i < PLOT_WIDTH && (double)i < to; i++)
@@ -383,36 +388,35 @@ static void put_start(FILE *file, const struct timeline *t, const struct start *
 {
     enum { TOP = 40, HEIGHT = 30, GAP = 8, BOTTOM = TOP + CT_GEM_UNITS * (HEIGHT + GAP) - GAP };
     static const char *const colours[2] = {"var(--c0)", "var(--c4)"};
+    const size_t n_tiles = s->tiles[s->n - 1] + (size_t)1;
     char text[3 * CT_PAGE_TEXT];
     double y = TOP;
     ct_svg_begin_inside(file, CT_PAGE_WIDTH, BOTTOM + 30, "The beginning of one product",
-                        "While a tile is multiplied the next one's operands are loaded.");
-    if (s->n_tiles > 0)
-        snprintf(text, sizeof text, "%s, tiles 1 to %zu of %zu", product, s->n_tiles,
-                 s->n_all_tiles);
-    else /* output stationary */
-        snprintf(text, sizeof text, "%s, its first %zu commands", product, s->n);
+                        "How busy the load, execute and store units are in its first tiles.");
+    if (n_tiles > 1)
+        snprintf(text, sizeof text, "%s, tiles 1 to %zu of %zu", product, n_tiles, s->tile + 1);
+    else
+        snprintf(text, sizeof text, "%s, tile 1 of %zu", product, s->tile + 1);
     ct_svg_text(file, LEFT, 14, "start", text);
     put_lane_names(file, TOP, HEIGHT, GAP, false);
     for (int i = 1; i < N_LANES; i++, y += HEIGHT + GAP)
         for (int odd = 0; odd < 2; odd++)
             ct_svg_area(file, LEFT, y, HEIGHT, s->values[odd][lanes[i].lane], PLOT_WIDTH,
                         colours[odd]);
-    for (size_t tile = 0; tile < s->n_tiles; tile++) {
+    for (size_t tile = 0; tile < n_tiles; tile++) {
         const double *at = s->executed[tile];
         snprintf(text, sizeof text, "tile %zu", tile + 1);
         ct_svg_line(file, LEFT + at[0], TOP - 4, LEFT + at[0], BOTTOM, CT_PAGE_LINE, 1, NULL);
         if (fits(text, at[1] - at[0]))
             ct_svg_text(file, LEFT + (at[0] + at[1]) / 2, TOP - 6, "middle", text);
     }
-    put_scale(file, t, PLOT_WIDTH / s->cycles, BOTTOM + 18);
+    put_scale(file, t, PLOT_WIDTH / (double)s->cycles, BOTTOM + 18);
     ct_svg_end(file);
 }
 
-static enum ct_status put_largest(FILE *file, const struct timeline *t, struct ct_error *err)
+static enum ct_status put_longest(FILE *file, const struct timeline *t, struct ct_error *err)
 {
     const struct ct_gemmini_row *row = NULL;
-    struct ct_gem_timing timing;
     for (size_t i = 0; i < t->n_rows; i++)
         if (t->rows[i].op.kind == CT_GEM_OP_MATMUL &&
             (row == NULL || t->rows[i].cost.work.cycles > row->cost.work.cycles))
@@ -423,12 +427,10 @@ static enum ct_status put_largest(FILE *file, const struct timeline *t, struct c
     if (s == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for the timeline of %s", row->name);
     enum ct_status status = ct_gem_op_commands(t->config, &row->op, take, s, err);
+    if (status == CT_OK) /* how long it is, and then what happens in it */
+        status = ct_gem_op_timeline(t->config, &row->op, s->n, NULL, NULL, &s->cycles, err);
     if (status == CT_OK)
-        status = ct_gem_time(t->config, s->commands, s->n, &timing, err);
-    if (status == CT_OK) {
-        s->cycles = (double)timing.cycles;
-        status = ct_gem_timeline(t->config, s->commands, s->n, note_start, s, &timing, err);
-    }
+        status = ct_gem_op_timeline(t->config, &row->op, s->n, note_start, s, &s->cycles, err);
     if (status == CT_OK)
         put_start(file, t, s, row->name);
     free(s);
@@ -443,8 +445,14 @@ enum ct_status ct_page_put_timeline(FILE *file, const struct ct_gem_config *conf
     struct segment *segments = NULL;
     enum ct_status status = open_timeline(phase, &t, err);
     for (size_t i = 0; i < t.n_rows && status == CT_OK; i++) {
+        size_t same = 0; /* a layer's Q, K and V */
+        while (!ct_gem_op_is_alike(&t.rows[same].op, &t.rows[i].op))
+            same++;
         ct_progress_update(progress, t.rows[i].name, (double)i / (double)t.n_rows);
-        status = measure(config, &t.rows[i], &t.profiles[i], err);
+        if (same < i)
+            t.profiles[i] = t.profiles[same];
+        else
+            status = measure(config, &t.rows[i], &t.profiles[i], err);
     }
     if (status == CT_OK && (segments = calloc(t.n_runs + 1, sizeof *segments)) == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for %zu operators", t.n_runs);
@@ -453,7 +461,7 @@ enum ct_status ct_page_put_timeline(FILE *file, const struct ct_gem_config *conf
         if (repeat.times > 1)
             put_whole(file, &t, &repeat, segments);
         put_part(file, &t, &repeat, segments);
-        status = put_largest(file, &t, err);
+        status = put_longest(file, &t, err);
     }
     free(segments);
     free(t.runs);

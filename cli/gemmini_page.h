@@ -1,6 +1,6 @@
-/* Between the files that make the page of gemmini_html.h: gemmini_html.c has its text and tables,
- * gemmini_lanes.c the timelines, gemmini_plots.c roofline and rings, gemmini_style.c looks and sorting.
- * One thread. */
+/* Between the files that make the page of gemmini_html.h: gemmini_html.c has its frame and totals,
+ * gemmini_lanes.c the timelines, gemmini_plots.c roofline and rings, gemmini_tables.c energy and operators,
+ * gemmini_style.c looks and sorting. One thread. */
 #ifndef CT_CLI_GEMMINI_PAGE_H
 #define CT_CLI_GEMMINI_PAGE_H
 
@@ -30,6 +30,9 @@ const char *ct_page_time(const struct ct_gem_config *config, double cycles,
 /* Cycles of the accelerator's clock that the host takes. */
 double ct_page_host_cycles(const struct ct_gem_config *config, const struct ct_gem_cost *cost);
 
+/* From and to memory. */
+double ct_page_bytes(const struct ct_gem_cost *cost);
+
 /* The figures of a phase's timeline. Errors as ct_gemmini_html_write. */
 CT_MUST_CHECK enum ct_status ct_page_put_timeline(FILE *file, const struct ct_gem_config *config,
                                                   const struct ct_gemmini_phase *phase,
@@ -40,5 +43,11 @@ CT_MUST_CHECK enum ct_status ct_page_put_timeline(FILE *file, const struct ct_ge
 void ct_page_put_roofline(FILE *file, const struct ct_gemmini_page *page);
 void ct_page_put_ring(FILE *file, const struct ct_gem_config *config,
                       const struct ct_gemmini_phase *phase);
+
+/* Energy by component: rings and a table; a phase's operators. CT_MEMORY. */
+void ct_page_put_energy(FILE *file, const struct ct_gemmini_page *page);
+CT_MUST_CHECK enum ct_status ct_page_put_operators(FILE *file, const struct ct_gem_config *config,
+                                                   const struct ct_gemmini_phase *phase,
+                                                   struct ct_error *err);
 
 #endif

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { LEFT = 70, TOP = 14, PLOT_WIDTH = 780, PLOT_HEIGHT = 380, HEIGHT = TOP + PLOT_HEIGHT + 46 };
-enum { MAX_BOXES = 512, MAX_DISCS = 64 };
+enum { MAX_BOXES = 512, MAX_DISCS = 64, MAX_TICKS = 48 };
 
 static const char *const phase_colours[] = {"var(--c0)", "var(--c1)", "var(--c2)", "var(--c3)"};
 enum { N_COLOURS = sizeof phase_colours / sizeof phase_colours[0] };
@@ -49,7 +49,7 @@ static bool find_point(const struct ct_gem_config *config, const struct ct_gemmi
                        struct point *point)
 {
     const struct ct_gem_timing *work = &row->cost.work;
-    const double bytes = (double)(work->read_bytes + work->write_bytes);
+    const double bytes = ct_page_bytes(&row->cost);
     if (work->macs == 0 || work->cycles == 0 || bytes <= 0)
         return false;
     point->intensity = (double)work->macs / bytes;
@@ -99,27 +99,36 @@ static void take(struct boxes *boxes, double left, double top, double right, dou
     boxes->at[boxes->n++].bottom = bottom;
 }
 
-/* The powers of ten in [low, high], as exponents, and 2 and 5 times them where that is little. */
-static void put_axes(FILE *file, const struct axes *axes)
+/* The round numbers from 10^low to 10^high, three for each power of ten. Returns how many. */
+static size_t list_ticks(double low, double high, double ticks[MAX_TICKS])
 {
     static const double steps[] = {1, 2, 5};
+    size_t n = 0;
+    for (double power = floor(low); power <= high; power++)
+        for (int i = 0; i < 3; i++) {
+            const double tick = steps[i] * pow(10, power);
+            if (n < MAX_TICKS && log10(tick) >= low && log10(tick) <= high)
+                ticks[n++] = tick;
+        }
+    return n;
+}
+
+static void put_axes(FILE *file, const struct axes *axes)
+{
+    double ticks[MAX_TICKS];
     char text[CT_PAGE_TEXT];
-    for (double power = floor(axes->x_low); power <= axes->x_high; power++)
-        for (int i = 0; i < 3; i++) {
-            const double value = steps[i] * pow(10, power), x = x_of(axes, value);
-            if (log10(value) < axes->x_low || log10(value) > axes->x_high)
-                continue;
-            ct_svg_line(file, x, TOP, x, TOP + PLOT_HEIGHT, CT_PAGE_LINE, 1, NULL);
-            ct_svg_text(file, x, TOP + PLOT_HEIGHT + 18, "middle", ct_page_number(value, text));
-        }
-    for (double power = floor(axes->y_low); power <= axes->y_high; power++)
-        for (int i = 0; i < 3; i++) {
-            const double value = steps[i] * pow(10, power), y = y_of(axes, value);
-            if (log10(value) < axes->y_low || log10(value) > axes->y_high)
-                continue;
-            ct_svg_line(file, LEFT, y, LEFT + PLOT_WIDTH, y, CT_PAGE_LINE, 1, NULL);
-            ct_svg_text(file, LEFT - 8, y + 4, "end", ct_page_number(value * 1e-9, text));
-        }
+    size_t n = list_ticks(axes->x_low, axes->x_high, ticks);
+    for (size_t i = 0; i < n; i++) {
+        const double x = x_of(axes, ticks[i]);
+        ct_svg_line(file, x, TOP, x, TOP + PLOT_HEIGHT, CT_PAGE_LINE, 1, NULL);
+        ct_svg_text(file, x, TOP + PLOT_HEIGHT + 18, "middle", ct_page_number(ticks[i], text));
+    }
+    n = list_ticks(axes->y_low, axes->y_high, ticks);
+    for (size_t i = 0; i < n; i++) {
+        const double y = y_of(axes, ticks[i]);
+        ct_svg_line(file, LEFT, y, LEFT + PLOT_WIDTH, y, CT_PAGE_LINE, 1, NULL);
+        ct_svg_text(file, LEFT - 8, y + 4, "end", ct_page_number(ticks[i] * 1e-9, text));
+    }
     ct_svg_text(file, LEFT + PLOT_WIDTH / 2.0, TOP + PLOT_HEIGHT + 40, "middle",
                 "multiply-accumulates a byte from and to memory");
     ct_svg_text_up(file, 16, TOP + PLOT_HEIGHT / 2.0, "10⁹ multiply-accumulates a second");
@@ -223,11 +232,36 @@ static void put_discs(FILE *file, const struct disc *discs, size_t n, const char
     }
 }
 
+/* A phase's colour, and what has no place in the plot; at most n lines from y down. Returns the next y. */
+static double put_legend(FILE *file, const struct ct_gem_config *config,
+                         const struct ct_gemmini_phase *phase, const char *colour, double y,
+                         size_t n)
+{
+    enum { X = LEFT + PLOT_WIDTH + 24, LINE = 17 };
+    char text[3 * CT_PAGE_TEXT];
+    struct point p;
+    ct_svg_point(file, X, y - 4, 5, colour, phase->name);
+    ct_svg_text(file, X + 12, y, "start", phase->name);
+    for (size_t i = 0; i < phase->shown->n && n > 1; i++) {
+        const struct ct_gemmini_row *row = &phase->shown->rows[i];
+        const double share = ct_gem_cost_cycles(config, &row->cost) / phase->shown->cycles;
+        if (find_point(config, row, &p) || share < 0.001)
+            continue;
+        snprintf(text, sizeof text, "%s%s: %.1f %%", row->name, row->op.is_on_host ? " (host)" : "",
+                 100 * share);
+        y += LINE;
+        n--;
+        ct_svg_text(file, X + 12, y, "start", text);
+    }
+    return y + 2 * LINE;
+}
+
 void ct_page_put_roofline(FILE *file, const struct ct_gemmini_page *page)
 {
     const struct axes axes = choose_axes(page);
     struct disc discs[MAX_DISCS];
     struct boxes boxes = {.n = 0};
+    double y = TOP + 14;
     ct_svg_begin_inside(
         file, CT_PAGE_WIDTH, HEIGHT, "Roofline",
         "Each product's multiply-accumulates a second by those for each byte of memory's traffic, "
@@ -235,12 +269,10 @@ void ct_page_put_roofline(FILE *file, const struct ct_gemmini_page *page)
     put_axes(file, &axes);
     put_roofs(file, &axes, &boxes);
     for (size_t i = 0; i < page->n_phases; i++) {
-        const char *colour = phase_colours[i % N_COLOURS], *name = page->phases[i].name;
-        const double y = TOP + 14 + 20 * (double)i;
+        const char *colour = phase_colours[i % N_COLOURS];
         const size_t n = find_discs(&axes, page->config, page->phases[i].shown, discs);
         put_discs(file, discs, n, colour, &boxes);
-        ct_svg_point(file, LEFT + PLOT_WIDTH + 24, y - 4, 5, colour, name);
-        ct_svg_text(file, LEFT + PLOT_WIDTH + 36, y, "start", name);
+        y = put_legend(file, page->config, &page->phases[i], colour, y, 20 / page->n_phases);
     }
     for (size_t i = 0; i < page->n_phases; i++) {
         const size_t n = find_discs(&axes, page->config, page->phases[i].shown, discs);

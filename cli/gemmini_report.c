@@ -1,5 +1,6 @@
 #include "cli/gemmini_report.h"
 
+#include "cli/progress.h"
 #include "engine/base/json_text.h"
 
 #include <stdlib.h>
@@ -8,16 +9,20 @@ enum ct_status ct_gemmini_report_cost(const struct ct_gem_config *config,
                                       struct ct_gemmini_report *report, struct ct_error *err)
 {
     struct ct_gem_costs *costs;
+    struct ct_progress progress;
+    ct_progress_init(&progress, false);
     report->sum = (struct ct_gem_cost){0};
     enum ct_status status = ct_gem_costs_open(config, &costs, err);
     for (size_t i = 0; i < report->n && status == CT_OK; i++) {
         struct ct_gemmini_row *row = &report->rows[i];
+        ct_progress_update(&progress, row->name, (double)i / (double)report->n);
         status = ct_gem_op_cost(costs, &row->op, &row->cost, err);
         if (status == CT_OK)
             ct_gem_cost_add(&report->sum, &row->cost, 1);
         else
             ct_error_prefix(err, "%s", row->name);
     }
+    ct_progress_finish(&progress);
     ct_gem_costs_close(costs);
     report->cycles = ct_gem_cost_cycles(config, &report->sum);
     return status;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum { BAR = 24, MAX_COLUMNS = 200 };
-static const uint64_t interval_ns = 100 * 1000 * 1000;
+static const uint64_t interval_ns = 100 * 1000 * 1000, delay_ns = 1000 * 1000 * 1000;
 
 void ct_progress_init(struct ct_progress *progress, bool is_quiet)
 {
@@ -27,7 +27,8 @@ static int columns(void)
 void ct_progress_update(struct ct_progress *progress, const char *what, double done)
 {
     uint64_t now_ns = ct_clock_ns();
-    if (!progress->is_shown || now_ns - progress->drawn_ns < interval_ns)
+    if (!progress->is_shown || now_ns - progress->start_ns < delay_ns ||
+        now_ns - progress->drawn_ns < interval_ns)
         return;
     progress->drawn_ns = now_ns;
     char bar[BAR + 1], left[32] = "", line[MAX_COLUMNS + 64];

@@ -1,4 +1,5 @@
-/* A progress bar on stderr, when that is a terminal and nobody asked for quiet. One thread. */
+/* A progress bar on stderr, when that is a terminal and nobody asked for quiet; for work that takes less
+ * than a second there is none. One thread. */
 #ifndef CT_CLI_PROGRESS_H
 #define CT_CLI_PROGRESS_H
 

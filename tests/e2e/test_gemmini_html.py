@@ -132,6 +132,13 @@ class Report(unittest.TestCase):
                 page = self.read()
                 self.check_totals(page, report)
 
+    def test_products_tiled_by_a_file(self):
+        mapping = pathlib.Path(self.dir.name, "mapping.ini")
+        mapping.write_text("[product]\nk = 8192\ndataflow = os\n")
+        report = self.run_gemmini("layer", "--tokens", "64", "--d-model", "64", "--heads", "1", "--d-ff", "8192", "--mapping", mapping)
+        self.check_totals(self.read(), report)
+        self.assertRegex(self.words(), r"w2, tiles 1 to \d+ of \d+")
+
     def test_a_name_is_only_a_name(self):
         for name in (b"a<script>alert(1)<b>&amp;\"'c", b"\xff\xfe<x>\x01", "模型 <é>".encode()):
             model = os.path.join(os.fsencode(self.dir.name), name)

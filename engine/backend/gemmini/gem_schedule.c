@@ -282,17 +282,26 @@ static void take(void *context, const struct ct_gem_command *command)
         p->commands[p->n++] = *command;
 }
 
-/* each: NULL, or told what the units do. */
+/* Who is told what the units do, and in how many of the commands. */
+struct watch {
+    ct_gem_interval_fn *each;
+    void *context;
+    size_t n_commands;
+};
+static const struct watch nobody = {.n_commands = SIZE_MAX};
+
 static enum ct_status time_op(const struct ct_gem_config *config, const struct ct_gem_op *op,
-                              ct_gem_interval_fn *each, void *context, struct ct_gem_timing *out,
+                              const struct watch *watch, struct ct_gem_timing *out,
                               struct ct_error *err)
 {
     struct program program = {0};
     enum ct_status status = ct_gem_op_commands(config, op, take, &program, err);
     if (status == CT_OK && program.has_failed)
         status = ct_error_set(err, CT_MEMORY, "no memory for %zu commands", program.n + 1);
+    const size_t n = program.n < watch->n_commands ? program.n : watch->n_commands;
     if (status == CT_OK)
-        status = ct_gem_timeline(config, program.commands, program.n, each, context, out, err);
+        status =
+            ct_gem_timeline(config, program.commands, n, watch->each, watch->context, out, err);
     free(program.commands);
     return status;
 }
@@ -310,14 +319,14 @@ static void add_host(struct ct_gem_cost *cost, enum host_op op, uint64_t n, uint
 /* Weights come as indices: memory delivers what their decoded bytes would take at that much more
  * bandwidth, and the bus and the scratchpad's port see the decoded rows, as many as before. */
 static enum ct_status cost_of_lut(const struct ct_gem_config *config, const struct ct_gem_op *op,
-                                  ct_gem_interval_fn *each, void *context, struct ct_gem_cost *cost,
+                                  const struct watch *watch, struct ct_gem_cost *cost,
                                   struct ct_error *err)
 {
     const struct ct_gem_matmul matmul = matmul_of(config, op);
     struct ct_gem_config faster = *config;
     struct ct_gem_timing *work = &cost->work;
     uint64_t n;
-    enum ct_status status = time_op(config, op, NULL, NULL, work, err);
+    enum ct_status status = time_op(config, op, &nobody, work, err);
     if (status == CT_OK)
         status = ct_gem_matmul_b_bytes(config, &matmul, &n, err);
     if (status != CT_OK)
@@ -330,15 +339,15 @@ static enum ct_status cost_of_lut(const struct ct_gem_config *config, const stru
         faster.mem_bytes_per_cycle = config->dma_bus_bytes;
     if (faster.mem_bytes_per_cycle < config->mem_bytes_per_cycle)
         faster = *config;
-    if (each != NULL || faster.mem_bytes_per_cycle > config->mem_bytes_per_cycle)
-        status = time_op(&faster, op, each, context, work, err);
+    if (watch != &nobody || faster.mem_bytes_per_cycle > config->mem_bytes_per_cycle)
+        status = time_op(&faster, op, watch, work, err);
     work->read_bytes = bytes;
     cost->table_reads = n / CT_GEM_DIM;
     return status;
 }
 
 static enum ct_status cost_of(const struct ct_gem_config *config, const struct ct_gem_op *op,
-                              ct_gem_interval_fn *each, void *context, struct ct_gem_cost *cost,
+                              const struct watch *watch, struct ct_gem_cost *cost,
                               struct ct_error *err)
 {
     const uint64_t n = (uint64_t)op->m * op->n;
@@ -354,8 +363,8 @@ static enum ct_status cost_of(const struct ct_gem_config *config, const struct c
         return CT_OK;
     }
     if (op->index_bits > 0 && config->sw_mvin_lut)
-        return cost_of_lut(config, op, each, context, cost, err);
-    const enum ct_status status = time_op(config, op, each, context, &cost->work, err);
+        return cost_of_lut(config, op, watch, cost, err);
+    const enum ct_status status = time_op(config, op, watch, &cost->work, err);
     if (op->index_bits > 0 && config->sw_host_decode) {
         const uint64_t weights = (uint64_t)op->k * op->n;
         add_host(cost, HOST_DECODE, weights, weights * (uint64_t)op->index_bits / 8, weights);
@@ -364,10 +373,14 @@ static enum ct_status cost_of(const struct ct_gem_config *config, const struct c
 }
 
 enum ct_status ct_gem_op_timeline(const struct ct_gem_config *config, const struct ct_gem_op *op,
-                                  ct_gem_interval_fn *each, void *context, struct ct_error *err)
+                                  size_t n_commands, ct_gem_interval_fn *each, void *context,
+                                  uint64_t *cycles, struct ct_error *err)
 {
+    const struct watch watch = {each, context, n_commands};
     struct ct_gem_cost cost;
-    return cost_of(config, op, each, context, &cost, err);
+    const enum ct_status status = cost_of(config, op, &watch, &cost, err);
+    *cycles = cost.work.cycles;
+    return status;
 }
 
 /* A table of as many operators and shapes as a model has, and more; where two want the same place the
@@ -426,7 +439,7 @@ enum ct_status ct_gem_op_cost(struct ct_gem_costs *costs, const struct ct_gem_op
     *cost = (struct ct_gem_cost){0};
     if (!slot->is_set || !ct_gem_op_is_alike(&slot->op, op)) {
         struct ct_gem_cost one;
-        const enum ct_status status = cost_of(&costs->config, op, NULL, NULL, &one, err);
+        const enum ct_status status = cost_of(&costs->config, op, &nobody, &one, err);
         if (status != CT_OK)
             return status;
         *slot = (struct slot){true, *op, one};

@@ -83,12 +83,13 @@ void ct_gem_costs_close(struct ct_gem_costs *costs);
 CT_MUST_CHECK enum ct_status ct_gem_op_cost(struct ct_gem_costs *costs, const struct ct_gem_op *op,
                                             struct ct_gem_cost *cost, struct ct_error *err);
 
-/* What the accelerator's units do in the cycles that op costs, once, as ct_gem_timeline tells it; nothing
+/* What the accelerator's units do in the first n_commands (SIZE_MAX: all) of op's commands, once, as
+ * ct_gem_timeline tells it, at the price that op costs; each may be NULL. *cycles: how long that takes, 0
  * where the host does it all. Errors as above. */
 CT_MUST_CHECK enum ct_status ct_gem_op_timeline(const struct ct_gem_config *config,
-                                                const struct ct_gem_op *op,
+                                                const struct ct_gem_op *op, size_t n_commands,
                                                 ct_gem_interval_fn *each, void *context,
-                                                struct ct_error *err);
+                                                uint64_t *cycles, struct ct_error *err);
 
 /* The accelerator's commands for op, once, one by one to sink; none for the host's work. Errors as above. */
 CT_MUST_CHECK enum ct_status ct_gem_op_commands(const struct ct_gem_config *config,

@@ -365,6 +365,7 @@ static void a_timeline_is_as_busy_as_the_cost_says(void **state)
         product(CT_GEM_ROLE_NONE, 1, 256, 256), by_row(CT_GEM_OP_RESADD, 64, 128),
         product(CT_GEM_ROLE_NONE, 16, 256, 256), by_row(CT_GEM_OP_RMSNORM, 64, 128)};
     struct ct_error err;
+    uint64_t cycles;
     config.sw_mvin_lut = 1; /* weights of the third come faster than the memory gives int8 */
     ops[2].index_bits = 4;
     ops[3].is_on_host = true;
@@ -372,11 +373,15 @@ static void a_timeline_is_as_busy_as_the_cost_says(void **state)
         const struct ct_gem_cost cost = cost_of(&config, &ops[i]);
         struct busy busy = {{0}, {0}};
         ops[i].count = 3; /* told once */
-        assert_int_equal(ct_gem_op_timeline(&config, &ops[i], note, &busy, &err), CT_OK);
+        assert_int_equal(ct_gem_op_timeline(&config, &ops[i], SIZE_MAX, note, &busy, &cycles, &err),
+                         CT_OK);
+        assert_int_equal(cycles, cost.work.cycles);
         for (int unit = 0; unit < CT_GEM_UNITS; unit++) {
             assert_int_equal(busy.cycles[unit], cost.work.busy_cycles[unit]);
             assert_true(busy.until[unit] <= cost.work.cycles);
         }
+        assert_int_equal(ct_gem_op_timeline(&config, &ops[i], 6, NULL, NULL, &cycles, &err), CT_OK);
+        assert_true(cycles <= cost.work.cycles);
     }
 }
 
