@@ -55,6 +55,20 @@ static enum ct_status print_json(const struct ct_gemmini_check *check, struct ct
     return CT_OK;
 }
 
+/* CT_INVALID where results differ, with the families. */
+static enum ct_status judge(const struct ct_gemmini_check *check, struct ct_error *err)
+{
+    char text[sizeof err->message] = "";
+    for (size_t i = 0; i < check->n_families; i++) {
+        const struct ct_gemmini_family *f = &check->families[i];
+        const size_t n = strlen(text);
+        if (f->wrong > 0)
+            snprintf(text + n, sizeof text - n, "%s%ld of %ld cases of %s differ",
+                     n > 0 ? ", " : "", f->wrong, f->cases, f->name);
+    }
+    return text[0] == '\0' ? CT_OK : ct_error_set(err, CT_INVALID, "%s", text);
+}
+
 static enum ct_status check(const struct gemmini *options, struct ct_error *err)
 {
     struct ct_gemmini_check all = {0};
@@ -75,6 +89,8 @@ static enum ct_status check(const struct gemmini *options, struct ct_error *err)
         status = print_json(&all, err);
     else if (status == CT_OK)
         print_table(&all);
+    if (status == CT_OK)
+        status = judge(&all, err);
     for (int i = 0; i < all.n_files; i++)
         ct_gemmini_file_close(&all.files[i]);
     for (size_t i = 0; i < all.n_families; i++)
@@ -277,7 +293,8 @@ static const struct ct_cli_usage usage = {
         "  disasm FILE    lists a program, or those of a golden file (.json, .json.gz), as text\n"
         "  check FILE...  replays golden files and says, for each family of cases, how many are "
         "exact,\n"
-        "                 and, with --cycles, how far their cycles are from measured ones\n"
+        "                 and, with --cycles, how far their cycles are from measured ones; fails\n"
+        "                 where results differ\n"
         "  layer          says what a layer of an encoder costs, operator by operator\n"
         "  model MODEL    says the same of a step of a model, a directory or GGUF file\n"
         "  config         prints a configuration, all keys with their limits",

@@ -211,7 +211,10 @@ enum ct_status ct_gemmini_case_init(const json_t *object, struct ct_gemmini_case
                                     struct ct_error *err)
 {
     const json_t *commands = NULL, *fills = NULL, *expects = NULL;
-    *out = (struct ct_gemmini_case){.name = json_string_value(json_object_get(object, "name"))};
+    *out = (struct ct_gemmini_case){
+        .name = json_string_value(json_object_get(object, "name")),
+        .is_unverified = json_is_false(json_object_get(object, "rtl_verified")),
+    };
     struct ct_gem_trace *trace = &out->trace;
     if (out->name == NULL)
         return ct_error_set(err, CT_FORMAT, "a case without a name");

@@ -43,6 +43,8 @@ struct ct_gemmini_case {
     const char *name; /* the file's */
     struct ct_gem_trace trace;
     uint64_t *hashes;
+    bool
+        is_unverified; /* "rtl_verified": false: results of a model that the hardware contradicts */
 };
 
 /* The case that an object of file->rows is. CT_FORMAT, CT_MEMORY; deinit in any case. */

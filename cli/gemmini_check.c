@@ -144,6 +144,7 @@ static enum ct_status check_case(struct ct_gemmini_check *check, const json_t *o
     }
     family->cases++;
     family->exact += is_exact;
+    family->wrong += !is_exact && !c.is_unverified;
 out:
     free(memory.bytes);
     ct_gemmini_case_deinit(&c);

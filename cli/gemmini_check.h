@@ -12,6 +12,7 @@ enum { CT_GEMMINI_MAX_FILES = 64 };
 struct ct_gemmini_family {
     char *name;
     long cases, exact;             /* with results to compare, and equal in every bit */
+    long wrong;                    /* not equal, and nothing says that the hardware differs, too */
     long cycle_cases;              /* with cycles to compare */
     double sum_error, worst_error; /* |cycles / measured - 1| */
 };

@@ -85,8 +85,10 @@ enum ct_status ct_gemmini_check_scalars(struct ct_gemmini_check *check, const js
         const json_t *row;
         json_array_foreach(json_object_get(root, lists[i].name), k, row)
         {
+            const bool is_exact = lists[i].is_exact(row);
             family->cases++;
-            family->exact += lists[i].is_exact(row);
+            family->exact += is_exact;
+            family->wrong += !is_exact;
         }
     }
     return CT_OK;

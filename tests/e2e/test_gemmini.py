@@ -97,13 +97,17 @@ class Gemmini(unittest.TestCase):
         path.write_bytes(gzip.compress(json.dumps(cases).encode()))
         scalars = {"acc_scale": [[3, "40000000", 6], [127, "40000000", 127], [3, "40000000", 7]]}
         scalars = self.write("scalars.json", json.dumps(scalars))
-        done = gemmini("check", path, scalars, "--json")
+        done = gemmini("check", path, scalars, "--json", code=1)
         families = json.loads(done.stdout)["families"]
         self.assertEqual((families["seven"]["cases"], families["seven"]["exact"]), (3, 3))
         self.assertEqual((families["wrong"]["cases"], families["wrong"]["exact"]), (1, 0))
         self.assertEqual((families["acc_scale"]["cases"], families["acc_scale"]["exact"]), (3, 2))
         self.assertIn("wrong_1: result 0 differs", done.stderr)
-        self.assertIn("seven ", gemmini("check", path).stdout)
+        self.assertIn("1 of 1 cases of wrong differ, 1 of 3 cases of acc_scale differ", done.stderr)
+        self.assertIn("seven ", gemmini("check", path, code=1).stdout)
+        cases[-1]["rtl_verified"] = False
+        done = gemmini("check", self.write("cases.json", json.dumps(cases)))
+        self.assertIn("wrong_1: result 0 differs", done.stderr)
 
     def test_time_says_what_a_program_costs(self):
         report = json.loads(gemmini("time", GOLDEN / "loop_relu.txt", "--json").stdout)
