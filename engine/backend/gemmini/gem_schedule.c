@@ -316,6 +316,14 @@ static void add_host(struct ct_gem_cost *cost, enum host_op op, uint64_t n, uint
     cost->work.write_bytes += write_bytes;
 }
 
+/* Bytes of op's weights in memory, packed indices and scales. */
+static uint64_t clustered_bytes(const struct ct_gem_config *config, const struct ct_gem_op *op)
+{
+    const uint64_t group = (uint64_t)config->sw_scale_group;
+    const uint64_t n_scales = group > 0 ? (op->k + group - 1) / group * op->n : 0;
+    return (uint64_t)op->k * op->n * (uint64_t)op->index_bits / 8 + 2 * n_scales;
+}
+
 /* Weights come as indices: memory delivers what their decoded bytes would take at that much more
  * bandwidth, and the bus and the scratchpad's port see the decoded rows, as many as before. */
 static enum ct_status cost_of_lut(const struct ct_gem_config *config, const struct ct_gem_op *op,
@@ -331,10 +339,11 @@ static enum ct_status cost_of_lut(const struct ct_gem_config *config, const stru
         status = ct_gem_matmul_b_bytes(config, &matmul, &n, err);
     if (status != CT_OK)
         return status;
-    const uint64_t saved = n - n * (uint64_t)op->index_bits / 8;
-    const uint64_t bytes = work->read_bytes - saved + (UINT64_C(1) << op->index_bits);
-    faster.mem_bytes_per_cycle *= (double)(work->read_bytes + work->write_bytes) /
-                                  (double)(bytes + work->write_bytes);
+    const uint64_t times = n / ((uint64_t)op->k * op->n);
+    const uint64_t bytes = work->read_bytes - n + times * clustered_bytes(config, op) +
+                           (UINT64_C(1) << op->index_bits);
+    faster.mem_bytes_per_cycle *=
+        (double)(work->read_bytes + work->write_bytes) / (double)(bytes + work->write_bytes);
     if (faster.mem_bytes_per_cycle > config->dma_bus_bytes)
         faster.mem_bytes_per_cycle = config->dma_bus_bytes;
     if (faster.mem_bytes_per_cycle < config->mem_bytes_per_cycle)
@@ -367,7 +376,7 @@ static enum ct_status cost_of(const struct ct_gem_config *config, const struct c
     const enum ct_status status = time_op(config, op, watch, &cost->work, err);
     if (op->index_bits > 0 && config->sw_host_decode) {
         const uint64_t weights = (uint64_t)op->k * op->n;
-        add_host(cost, HOST_DECODE, weights, weights * (uint64_t)op->index_bits / 8, weights);
+        add_host(cost, HOST_DECODE, weights, clustered_bytes(config, op), weights);
     }
     return status;
 }

@@ -174,8 +174,11 @@ static void clustered_weights_save_traffic(void **state)
 
     config.sw_mvin_lut = 1;
     cost = cost_of(&config, &op);
-    assert_int_equal(plain.work.read_bytes - cost.work.read_bytes, 768 * 768 / 2 - 16);
+    const uint64_t scales = 2 * (768 / 64) * 768;
+    assert_int_equal(plain.work.read_bytes - cost.work.read_bytes, 768 * 768 / 2 - scales - 16);
     assert_int_equal(cost.table_reads, 768 * 768 / 16);
+    config.sw_scale_group = 0;
+    assert_int_equal(cost.work.read_bytes - cost_of(&config, &op).work.read_bytes, scales);
     assert_true(cost.work.cycles < plain.work.cycles);
     struct ct_gem_energy before, after;
     ct_gem_cost_energy(&config, &plain, &before);
