@@ -291,8 +291,9 @@ int ct_cli_eval(int argc, char **argv)
         {"threads", "N", "worker threads (all processors)", CT_OPTION_INT, &eval.n_threads, 1, 256,
          NULL},
         {"activations", "MODE",
-         "of MODEL: int8, float, or w8a8, as int8 accelerators have it (int8)", CT_OPTION_CHOICE,
-         &eval.activations, 0, 0, "int8|float|w8a8"},
+         "of MODEL: int8, float, w8a8 as int8 accelerators have it, or ibert, integers throughout "
+         "(int8)",
+         CT_OPTION_CHOICE, &eval.activations, 0, 0, "int8|float|w8a8|ibert"},
         {"kv", "TYPE", "keys and values of MODEL: f16 or int8 (f16)", CT_OPTION_CHOICE, &eval.kv, 0,
          0, "f16|int8"},
         {"json", NULL,

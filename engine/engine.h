@@ -24,8 +24,15 @@ struct ct_pool; /* engine/base/pool.h */
 struct ct_session;
 
 /* How activations meet the weights: in int8 with a scale for each 32 columns; as floats; or, W8A8, in
- * int8 with one scale a token, the weights in int8 with one a row (engine/runtime/w8a8.h). */
-enum ct_activations { CT_ACTIVATIONS_INT8, CT_ACTIVATIONS_FLOAT, CT_ACTIVATIONS_W8A8 };
+ * int8 with one scale a token, the weights in int8 with one a row (engine/runtime/w8a8.h); or, IBERT, in
+ * integers throughout with the scales of activation_scales.json, keys and values in int8 too
+ * (engine/runtime/ibert.h). */
+enum ct_activations {
+    CT_ACTIVATIONS_INT8,
+    CT_ACTIVATIONS_FLOAT,
+    CT_ACTIVATIONS_W8A8,
+    CT_ACTIVATIONS_IBERT
+};
 enum ct_kv_type { CT_KV_F16, CT_KV_INT8 };
 
 struct ct_engine_options {

@@ -110,6 +110,13 @@ static bool fits(const struct ct_graph *graph, const struct ct_node *node)
     case CT_OP_LAYERNORM:
         return in->width == out->width && node->n_weights == 2 &&
                weights_fit(graph, node, in->width);
+    case CT_OP_QUANTIZE:
+        return in->width == out->width;
+    case CT_OP_DEQUANTIZE:
+    case CT_OP_JOIN:
+        return in->width == out->width &&
+               (node->n_weights == 0 ||
+                (node->n_weights == 2 && weights_fit(graph, node, in->width)));
     case CT_OP_RMSNORM:
         return in->width == out->width && graph->slots[node->weights[0]].k == in->width;
     case CT_OP_LINEAR:

@@ -44,6 +44,17 @@ enum {
     CT_BIAS_BUCKETS = 32, /* of distances, in ATTEND's table */
 };
 
+/* How an int8 accelerator computes a node: in integers, which values hold as floats. What is in and
+ * out is int8 but where a scale is 0; the store's scale multiplies sums of int32, and what becomes of
+ * them is rounded and clipped to int8 (engine/runtime/ibert.h). */
+struct ct_integer {
+    bool is_on;
+    float scale[CT_MAX_NODE_WEIGHTS]; /* of the store; LINEAR: of each weight; 0: int32 is stored */
+    float unit;                       /* what 1 of a sum stands for, in GELU, ATTEND and JOIN */
+    float gain;                       /* of JOIN's weight 0 */
+    int count;                        /* what GELU's and JOIN's input is multiplied by */
+};
+
 struct ct_node {
     enum ct_op op;
     int in;                           /* value; -1: the step's tokens */
@@ -52,11 +63,13 @@ struct ct_node {
     int n_weights;
     int layer;                       /* of ATTEND */
     int row;                         /* of SELECT and PLACE */
-    float factor;                    /* of SCALE */
+    float factor;                    /* of SCALE, QUANTIZE and DEQUANTIZE */
+    float limit;                     /* of QUANTIZE */
     enum ct_activation activation;   /* of ACTIVATE */
-    bool is_added;                   /* LINEAR: out += (a residual) */
+    bool is_added;                   /* LINEAR, DEQUANTIZE: out += (a residual) */
     bool has_bias;                   /* LINEAR: each weight [n, k] has a bias [n] beside it */
     int biases[CT_MAX_NODE_WEIGHTS]; /* slots */
+    struct ct_integer integer;       /* LINEAR, LAYERNORM, ATTEND, ACTIVATE (GELU), JOIN */
 };
 
 /* The sizes that ROTATE and ATTEND share. */

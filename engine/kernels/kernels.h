@@ -20,11 +20,12 @@
  * from k to k padded are 0 in q. */
 enum { CT_X_GROUP = 32 };
 struct ct_rows_i8 {
-    const int8_t *q;     /* [m, ldq], values -127..127 */
+    const int8_t *q;     /* [m, ldq], values -127..127, or, where has_lowest, -128 too */
     const float *scale;  /* [m, n_groups] */
     const int32_t *sum;  /* [m, n_groups]: the sum of each group's q */
     int64_t ldq;         /* k padded to 64 */
     int64_t n_groups;    /* ceil(k / CT_X_GROUP) */
+    bool has_lowest;
 };
 
 /* The sum of token t's activations over their groups [begin, end), in the one order. */

@@ -1,5 +1,6 @@
 #include "engine/runtime/bind.h"
 
+#include "engine/base/f16.h"
 #include "engine/runtime/places.h"
 
 #include <stdlib.h>
@@ -155,6 +156,19 @@ enum ct_status ct_binding_init(struct ct_binding *b, const struct ct_graph *grap
     if (status != CT_OK)
         ct_binding_deinit(b);
     return status;
+}
+
+void ct_binding_row(const struct ct_matrix *w, int64_t row, float *out)
+{
+    if (w->kind == CT_MATRIX_CLUSTERED) {
+        ct_clustered_row_f32(&w->clustered, row, out);
+        return;
+    }
+    const uint16_t *half = (const uint16_t *)w->dense + row * w->k;
+    for (int64_t j = 0; j < w->k; j++)
+        out[j] = w->dense_type == CT_DTYPE_F32   ? ((const float *)w->dense)[row * w->k + j]
+                 : w->dense_type == CT_DTYPE_F16 ? ct_f16_to_f32(half[j])
+                                                 : ct_bf16_to_f32(half[j]);
 }
 
 void ct_binding_deinit(struct ct_binding *b)

@@ -29,6 +29,9 @@ void *ct_binding_own(struct ct_binding *binding, size_t n_bytes);
 
 void ct_binding_deinit(struct ct_binding *binding);
 
+/* Row `row` of a matrix as floats: out [k]. */
+void ct_binding_row(const struct ct_matrix *matrix, int64_t row, float *out);
+
 /* CT_FORMAT where a plain weight is not there (NULL) or has another shape than its slot. */
 CT_MUST_CHECK enum ct_status ct_binding_check(const struct ct_slot *slot,
                                               const struct ct_weight *weight, struct ct_error *err);

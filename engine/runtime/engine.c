@@ -7,6 +7,8 @@
 #include "engine/base/processors.h"
 #include "engine/graph/family.h"
 #include "engine/runtime/engine_internal.h"
+#include "engine/runtime/ibert.h"
+#include "engine/runtime/peaks.h"
 #include "engine/runtime/w8a8.h"
 
 #include <stdio.h>
@@ -64,10 +66,25 @@ static enum ct_status build_graph(struct ct_engine *engine, struct ct_error *err
         return status;
     const struct ct_node *last = &engine->graph.nodes[engine->graph.n_nodes - 1];
     engine->info.n_outputs = (int)engine->graph.values[last->out].width;
-    if (ct_graph_plan(&engine->graph, engine->info.max_step_tok, engine->info.max_step_logits) !=
-        CT_OK)
-        return ct_error_set(err, CT_MEMORY, "no memory for the plan");
     return CT_OK;
+}
+
+/* Weights and graph as the activations ask for. */
+static enum ct_status adapt(struct ct_engine *engine, enum ct_activations activations,
+                            struct ct_error *err)
+{
+    if (activations == CT_ACTIVATIONS_W8A8)
+        return ct_w8a8_bind(&engine->binding, &engine->graph, engine->pool, err);
+    if (activations != CT_ACTIVATIONS_IBERT)
+        return CT_OK;
+    struct ct_scales scales;
+    enum ct_status status = ct_scales_init(&scales, ct_model_file_path(engine->file), err);
+    if (status != CT_OK)
+        return status;
+    status = ct_ibert_bind(&engine->graph, &engine->binding, &scales,
+                           ct_model_file_hparams(engine->file)->context_tok, engine->pool, err);
+    ct_scales_deinit(&scales);
+    return status;
 }
 
 /* The caller's, or one of its own. */
@@ -82,6 +99,11 @@ static enum ct_status open_pool(struct ct_engine *engine, const struct ct_engine
     return CT_OK;
 }
 
+static bool has_int8_kv(const struct ct_engine_options *options)
+{
+    return options->kv == CT_KV_INT8 || options->activations == CT_ACTIVATIONS_IBERT;
+}
+
 static enum ct_status open_backend(struct ct_engine *engine,
                                    const struct ct_engine_options *options, struct ct_error *err)
 {
@@ -91,12 +113,14 @@ static enum ct_status open_backend(struct ct_engine *engine,
         .max_logits = engine->info.max_step_logits,
         .context_tok = engine->info.context_tok,
         .is_float = options->activations == CT_ACTIVATIONS_FLOAT,
-        .is_token_i8 = options->activations == CT_ACTIVATIONS_W8A8,
-        .is_kv_i8 = options->kv == CT_KV_INT8,
+        .is_token_i8 = options->activations == CT_ACTIVATIONS_W8A8 ||
+                       options->activations == CT_ACTIVATIONS_IBERT,
+        .is_kv_i8 = has_int8_kv(options),
     };
-    enum ct_status status = CT_OK;
-    if (cpu.is_token_i8)
-        status = ct_w8a8_bind(&engine->binding, &engine->graph, engine->pool, err);
+    enum ct_status status = adapt(engine, options->activations, err);
+    if (status == CT_OK && ct_graph_plan(&engine->graph, engine->info.max_step_tok,
+                                         engine->info.max_step_logits) != CT_OK)
+        status = ct_error_set(err, CT_MEMORY, "no memory for the plan");
     if (status == CT_OK)
         status = ct_cpu_open(&engine->graph, engine->binding.matrices, &cpu, &engine->backend, err);
     if (status == CT_OK)
@@ -120,7 +144,7 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
                                  struct ct_error *err)
 {
     struct ct_engine_info *info = &engine->info;
-    const size_t page_elements = ct_page_elements(&engine->graph, options->kv == CT_KV_INT8);
+    const size_t page_elements = ct_page_elements(&engine->graph, has_int8_kv(options));
     const int64_t page_bytes = (int64_t)(page_elements * sizeof(uint16_t));
     const int64_t limit =
         options->memory_bytes > 0 ? options->memory_bytes : ct_machine_memory() / 2;
@@ -233,6 +257,7 @@ void ct_engine_close(struct ct_engine *engine)
     ct_pool_close(engine->own_pool);
     ct_energy_meter_close(engine->meter);
     ct_kv_deinit(&engine->kv);
+    ct_peaks_close(engine->peaks);
     ct_binding_deinit(&engine->binding);
     ct_graph_deinit(&engine->graph);
     ct_text_deinit(&engine->text);

@@ -33,6 +33,7 @@ struct ct_engine {
     struct ct_pool *pool, *own_pool; /* own_pool: NULL where it is shared */
     struct ct_backend *backend;
     struct ct_energy_meter *meter;
+    struct ct_peaks *peaks; /* NULL: steps are not observed; see peaks.h */
     struct ct_kv kv;
     struct ct_session *sessions; /* [max_sessions] */
     int32_t *session_page_ids;   /* [max_sessions, pages of the context] */

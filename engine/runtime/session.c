@@ -1,6 +1,7 @@
 /* Sessions and the step that advances a batch of them. The engine thread. */
 #include "engine/base/clock.h"
 #include "engine/runtime/engine_internal.h"
+#include "engine/runtime/peaks.h"
 #include "engine/runtime/profile.h"
 
 #include <assert.h>
@@ -284,7 +285,9 @@ static void run(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
     ct_pool_enter(engine->pool);
     const uint64_t start_ns = ct_clock_ns();
     ct_energy_meter_begin(engine->meter);
-    if (ops == NULL)
+    if (engine->peaks != NULL)
+        ct_peaks_run(engine, &batch);
+    else if (ops == NULL)
         engine->backend->ops->run(engine->backend, &batch, 0, engine->graph.n_nodes);
     else
         ct_profile_run(engine, &batch, ops);

@@ -1,6 +1,7 @@
 #include "engine/runtime/w8a8.h"
 
 #include "engine/base/f16.h"
+#include "engine/runtime/int8_tensor.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -12,14 +13,6 @@ enum {
     LEAST_SCALE = 1,            /* f16 bits: the smallest that is not 0 */
 };
 
-enum { N_CODES = 256 };
-
-/* Of all matrices: index - 128. */
-struct codebook {
-    int8_t i8[N_CODES];
-    float f32[N_CODES];
-};
-
 struct job {
     const struct ct_matrix *in;
     struct ct_clustered *out;
@@ -28,19 +21,6 @@ struct job {
     float *rows; /* [n_workers, k] */
     atomic_bool is_too_large;
 };
-
-static void read_row(const struct ct_matrix *w, int64_t row, float *out)
-{
-    if (w->kind == CT_MATRIX_CLUSTERED) {
-        ct_clustered_row_f32(&w->clustered, row, out);
-        return;
-    }
-    const uint16_t *half = (const uint16_t *)w->dense + row * w->k;
-    for (int64_t j = 0; j < w->k; j++)
-        out[j] = w->dense_type == CT_DTYPE_F32   ? ((const float *)w->dense)[row * w->k + j]
-                 : w->dense_type == CT_DTYPE_F16 ? ct_f16_to_f32(half[j])
-                                                 : ct_bf16_to_f32(half[j]);
-}
 
 /* w / scale as integers in -127..127, as floats; returns the sum of their magnitudes. */
 static int64_t round_row(const float *w, int64_t k, uint16_t scale, float *q)
@@ -80,7 +60,7 @@ static void quantize_rows(void *context, int worker, int n_workers)
     int64_t begin, end;
     ct_pool_share(n, CT_TILE_ROWS, worker, n_workers, &begin, &end);
     for (int64_t row = begin; row < end; row++) {
-        read_row(job->in, row, w);
+        ct_binding_row(job->in, row, w);
         const uint16_t scale = quantize_row(w, k, q);
         if (scale == 0)
             atomic_store(&job->is_too_large, true);
@@ -92,7 +72,7 @@ static void quantize_rows(void *context, int worker, int n_workers)
     }
 }
 
-static enum ct_status quantize(struct ct_binding *b, const struct codebook *codebook,
+static enum ct_status quantize(struct ct_binding *b, const struct ct_int8_codebook *codebook,
                                struct ct_matrix *m, const char *name, struct ct_pool *pool,
                                struct ct_error *err)
 {
@@ -135,11 +115,9 @@ out:
 enum ct_status ct_w8a8_bind(struct ct_binding *b, const struct ct_graph *graph,
                             struct ct_pool *pool, struct ct_error *err)
 {
-    struct codebook *codebook = ct_binding_own(b, sizeof *codebook);
+    const struct ct_int8_codebook *codebook = ct_int8_codebook_make(b);
     if (codebook == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for weights in int8");
-    for (int i = 0; i < N_CODES; i++)
-        codebook->f32[i] = codebook->i8[i] = (int8_t)(i - 128);
     enum ct_status status = CT_OK;
     ct_pool_enter(pool);
     for (int i = 0; i < graph->n_nodes && status == CT_OK; i++) {

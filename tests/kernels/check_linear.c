@@ -84,15 +84,17 @@ static void make_activations_i8(struct check *c, struct ct_linear *a)
     float *scale = check_floats(c, a->m * n_groups);
     memset(sum, 0, (size_t)(a->m * n_groups) * sizeof *sum);
     bool is_extreme = check_int(c, 0, 3) == 0; /* the largest sums that int16 steps may meet */
+    const bool has_lowest = check_int(c, 0, 3) == 0;
+    const int lowest = has_lowest ? -128 : -127;
     for (int64_t t = 0; t < a->m; t++)
         for (int64_t j = 0; j < ldq; j++) {
             int64_t value =
-                is_extreme ? (check_int(c, 0, 9) == 0 ? -127 : 127) : check_int(c, -127, 127);
+                is_extreme ? (check_int(c, 0, 9) == 0 ? lowest : 127) : check_int(c, lowest, 127);
             q[t * ldq + j] = (int8_t)(j < a->k ? value : 0);
             if (j < a->k)
                 sum[t * n_groups + j / CT_X_GROUP] += (int32_t)value;
         }
-    a->x_i8 = (struct ct_rows_i8){q, scale, sum, ldq, n_groups};
+    a->x_i8 = (struct ct_rows_i8){q, scale, sum, ldq, n_groups, has_lowest};
     a->token_scale = check_int(c, 0, 2) == 0 ? check_floats(c, a->m) : NULL;
 }
 

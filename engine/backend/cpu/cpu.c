@@ -198,12 +198,11 @@ static bool allocate_input(struct ct_cpu_input *input, int64_t n_rows, int64_t m
     return input->q != NULL && input->scale != NULL && input->sum != NULL && input->token != NULL;
 }
 
-/* What quantize_token leaves as it is. */
-static void fill_input(struct ct_cpu_input *input, int64_t n_rows, int64_t max_k)
+/* With a scale for each token. */
+static void fill_scales(struct ct_cpu_input *input, int64_t n_rows, int64_t max_k)
 {
     for (int64_t i = 0; i < n_rows * max_k / CT_X_GROUP; i++)
         input->scale[i] = 1;
-    memset(input->sum, 0, (size_t)(n_rows * max_k / CT_X_GROUP) * sizeof *input->sum);
 }
 
 static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *options)
@@ -230,8 +229,8 @@ static bool allocate_workspace(struct ct_cpu *cpu, const struct ct_cpu_options *
         cpu->own_row == NULL || cpu->is_fused == NULL || cpu->bias == NULL || cpu->spans == NULL)
         return false;
     if (cpu->is_token_i8) {
-        fill_input(&cpu->input, max_rows, cpu->max_k);
-        fill_input(&cpu->own, n_threads * CT_CPU_FEW_ROWS, cpu->max_k);
+        fill_scales(&cpu->input, max_rows, cpu->max_k);
+        fill_scales(&cpu->own, n_threads * CT_CPU_FEW_ROWS, cpu->max_k);
     }
     for (int i = 0; i < g->n_nodes; i++)
         cpu->is_fused[i] = ct_cpu_can_fuse(cpu, i);

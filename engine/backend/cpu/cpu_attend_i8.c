@@ -1,14 +1,21 @@
-/* Attention in W8A8 with keys and values in int8: both of its products are sums of integers, which an
- * array of int8 has to the bit.
+/* Attention in W8A8 with keys and values in int8, or with int8 queries, keys and values of static scales
+ * (struct ct_integer): both of its products are sums of integers, which an array of int8 has to the bit.
+ *
+ * In W8A8 the softmax is of floats:
  *
  *   dot[s]   = sum over d of q[d] k[s][d]                     q: int8 with one scale a (row, head)
  *   p[s]     = softmax of dot[s] * q's scale * k's scale of s / sqrt(D) (+ bias)
  *   w[s]     = p[s] * v's scale of s, as int8 with one scale for all s
  *   out[d]   = sum over s of w[s] v[s][d], times w's scale
  *
+ * With static scales it is one of integers too (cpu_ibert.h), as all keys share a scale:
+ *
+ *   w[s]     = softmax of dot[s] (+ bias), in int8
+ *   out[d]   = sum over s of w[s] v[s][d], stored as int8
+ *
  * A worker takes all keys of a (row, head), so that how rows are cut or shared changes nothing. */
+#include "engine/backend/cpu/cpu_ibert.h"
 #include "engine/backend/cpu/cpu_ops.h"
-
 #include "engine/base/f16.h"
 
 #include <math.h>
@@ -59,60 +66,127 @@ static int16_t product(int8_t a, int8_t b)
     return (int16_t)(a * b);
 }
 
+/* dot[s] of the 64 keys k [D, 64]. */
+static void multiply_page(const int8_t *q, const int8_t *k, int D, int32_t dot[CT_PAGE_TOK])
+{
+    memset(dot, 0, CT_PAGE_TOK * sizeof *dot);
+    for (int d = 0; d < D; d++)
+        for (int s = 0; s < CT_PAGE_TOK; s++)
+            dot[s] += product(q[d], k[d * CT_PAGE_TOK + s]);
+}
+
 /* score[s] of the 64 keys k [D, 64]. */
 static void score_page(const int8_t *q, const int8_t *k, const uint16_t *scales, int D,
                        float factor, float *score)
 {
-    int32_t dot[CT_PAGE_TOK] = {0};
-    for (int d = 0; d < D; d++)
-        for (int s = 0; s < CT_PAGE_TOK; s++)
-            dot[s] += product(q[d], k[d * CT_PAGE_TOK + s]);
+    int32_t dot[CT_PAGE_TOK];
+    multiply_page(q, k, D, dot);
     for (int s = 0; s < CT_PAGE_TOK; s++)
         score[s] = (float)dot[s] * (factor * ct_f16_to_f32(scales[s]));
 }
 
-/* Query head `head` of row t. */
-static void attend(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t, int head)
+/* A query of row t, and what it sees. */
+struct query {
+    int64_t t, n_keys;
+    int head;
+    size_t place;      /* of its KV head in a page */
+    const float *bias; /* [n_keys], or NULL */
+};
+
+static struct query query_of(const struct ct_cpu_walk *walk, const struct ct_node *node, int64_t t,
+                             int head)
 {
     const struct ct_cpu *cpu = walk->cpu;
     const struct ct_heads *heads = &cpu->graph->heads;
     const struct ct_batch *batch = walk->batch;
+    return (struct query){
+        .t = t,
+        .n_keys = cpu->graph->is_encoder ? batch->lengths[t] : batch->positions[t] + 1,
+        .head = head,
+        .place = ct_cpu_head_place(cpu, node, head / (heads->n_heads / heads->n_kv_heads)),
+        .bias = node->n_weights > 0
+                    ? cpu->bias + (2 * head + 1) * cpu->context_tok - batch->positions[t]
+                    : NULL,
+    };
+}
+
+/* Page s / CT_PAGE_TOK of the query's keys; values are ct_cpu_part_elements behind. */
+static const uint16_t *page_of(const struct ct_cpu_walk *walk, const struct query *q, int64_t s)
+{
+    return walk->batch->pages[q->t][s / CT_PAGE_TOK] + q->place;
+}
+
+/* w->sum = the sum of the values, each times its weight. */
+static void add_values(const struct ct_cpu_walk *walk, const struct query *q,
+                       const struct workspace *w)
+{
+    const int D = walk->cpu->graph->heads.head_dim;
+    memset(w->sum, 0, (size_t)D * sizeof *w->sum);
+    for (int64_t s = 0; s < q->n_keys; s++) {
+        const int8_t *v = (const int8_t *)(page_of(walk, q, s) + ct_cpu_part_elements(walk->cpu)) +
+                          s % CT_PAGE_TOK * D;
+        for (int d = 0; d < D; d++)
+            w->sum[d] += product(w->weight[s], v[d]);
+    }
+}
+
+static void attend(const struct ct_cpu_walk *walk, const struct ct_node *node,
+                   const struct query *q)
+{
+    const struct ct_cpu *cpu = walk->cpu;
     const struct workspace w = workspace_of(walk);
-    const int D = heads->head_dim, kv_head = head / (heads->n_heads / heads->n_kv_heads);
-    const int64_t n_keys = cpu->graph->is_encoder ? batch->lengths[t] : batch->positions[t] + 1;
-    const size_t place = ct_cpu_head_place(cpu, node, kv_head);
-    float q_scale, w_scale, *out = ct_cpu_row(cpu, node->out, t) + head * D;
-    ct_cpu_quantize_token(ct_cpu_row(cpu, node->in, t) + head * D, D, w.q, &q_scale);
-    for (int64_t s = 0; s < n_keys; s += CT_PAGE_TOK) {
-        const uint16_t *page = batch->pages[t][s / CT_PAGE_TOK] + place;
+    const int D = cpu->graph->heads.head_dim;
+    float q_scale, w_scale, *out = ct_cpu_row(cpu, node->out, q->t) + q->head * D;
+    ct_cpu_quantize_token(ct_cpu_row(cpu, node->in, q->t) + q->head * D, D, w.q, &q_scale);
+    for (int64_t s = 0; s < q->n_keys; s += CT_PAGE_TOK) {
+        const uint16_t *page = page_of(walk, q, s);
         score_page(w.q, (const int8_t *)page, ct_kv_scales(page, D), D, q_scale / sqrtf((float)D),
                    w.score + s);
     }
-    if (node->n_weights > 0)
-        cpu->kernels->add(cpu->bias + (2 * head + 1) * cpu->context_tok - batch->positions[t],
-                          n_keys, w.score);
-    cpu->kernels->softmax(w.score, n_keys);
-    for (int64_t s = 0; s < n_keys; s++) {
-        const uint16_t *values =
-            batch->pages[t][s / CT_PAGE_TOK] + place + ct_cpu_part_elements(cpu);
+    if (q->bias != NULL)
+        cpu->kernels->add(q->bias, q->n_keys, w.score);
+    cpu->kernels->softmax(w.score, q->n_keys);
+    for (int64_t s = 0; s < q->n_keys; s++) {
+        const uint16_t *values = page_of(walk, q, s) + ct_cpu_part_elements(cpu);
         w.score[s] *= ct_f16_to_f32(ct_kv_scales(values, D)[s % CT_PAGE_TOK]);
     }
-    ct_cpu_quantize_token(w.score, n_keys, w.weight, &w_scale);
-    memset(w.sum, 0, (size_t)D * sizeof *w.sum);
-    for (int64_t s = 0; s < n_keys; s++) {
-        const int8_t *v =
-            (const int8_t *)(batch->pages[t][s / CT_PAGE_TOK] + place + ct_cpu_part_elements(cpu)) +
-            s % CT_PAGE_TOK * D;
-        for (int d = 0; d < D; d++)
-            w.sum[d] += product(w.weight[s], v[d]);
-    }
+    ct_cpu_quantize_token(w.score, q->n_keys, w.weight, &w_scale);
+    add_values(walk, q, &w);
     for (int d = 0; d < D; d++)
         out[d] = (float)w.sum[d] * w_scale;
+}
+
+static void attend_static(const struct ct_cpu_walk *walk, const struct ct_node *node,
+                          const struct query *q)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const struct workspace w = workspace_of(walk);
+    const struct ct_integer *integer = &node->integer;
+    const int D = cpu->graph->heads.head_dim;
+    const float *in = ct_cpu_row(cpu, node->in, q->t) + q->head * D;
+    float *out = ct_cpu_row(cpu, node->out, q->t) + q->head * D;
+    int32_t *score = (int32_t *)w.score;
+    for (int d = 0; d < D; d++)
+        w.q[d] = (int8_t)in[d];
+    for (int64_t s = 0; s < q->n_keys; s += CT_PAGE_TOK)
+        multiply_page(w.q, (const int8_t *)page_of(walk, q, s), D, score + s);
+    for (int64_t s = 0; s < q->n_keys && q->bias != NULL; s++)
+        score[s] += (int32_t)rintf(q->bias[s] / integer->unit);
+    ct_cpu_softmax_row(score, q->n_keys, integer->unit, w.weight);
+    add_values(walk, q, &w);
+    for (int d = 0; d < D; d++)
+        out[d] = ct_cpu_narrow(w.sum[d], integer->scale[0]);
 }
 
 void ct_cpu_attend_integers(struct ct_cpu_walk *walk, const struct ct_node *node)
 {
     const int n_heads = walk->cpu->graph->heads.n_heads;
-    for (int64_t i = walk->worker; i < (int64_t)walk->batch->n_rows * n_heads; i += walk->n_workers)
-        attend(walk, node, i / n_heads, (int)(i % n_heads));
+    for (int64_t i = walk->worker; i < (int64_t)walk->batch->n_rows * n_heads;
+         i += walk->n_workers) {
+        const struct query q = query_of(walk, node, i / n_heads, (int)(i % n_heads));
+        if (node->integer.is_on)
+            attend_static(walk, node, &q);
+        else
+            attend(walk, node, &q);
+    }
 }

@@ -11,7 +11,7 @@
  * LINEAR reads is normalised and quantised by every worker for itself, and rotation, new keys and
  * attention go head by head. */
 #include "engine/backend/cpu/cpu_ops.h"
-
+#include "engine/backend/cpu/cpu_ibert.h"
 #include "engine/base/f16.h"
 
 #include <math.h>
@@ -176,7 +176,12 @@ static void make_row(const struct ct_cpu *cpu, const struct ct_node *node, int64
     const float *in = ct_cpu_row(cpu, node->in, t), eps = (float)cpu->graph->norm_eps;
     const int64_t n = cpu->graph->values[node->out].width;
     const struct ct_matrix *weights = cpu->matrices;
-    if (node->op == CT_OP_RMSNORM)
+    const struct ct_integer *integer = &node->integer;
+    if (integer->is_on && node->op == CT_OP_LAYERNORM)
+        ct_cpu_layernorm_row(in, n, integer->scale[0], out);
+    else if (integer->is_on)
+        ct_cpu_igelu_row(in, n, integer->count, integer->unit, integer->scale[0], out);
+    else if (node->op == CT_OP_RMSNORM)
         cpu->kernels->rmsnorm(in, weights[node->weights[0]].vector, n, eps, out);
     else if (node->op == CT_OP_LAYERNORM)
         cpu->kernels->layernorm(in, weights[node->weights[0]].vector,
@@ -307,8 +312,12 @@ bool ct_cpu_can_fuse(const struct ct_cpu *cpu, int i)
 
 static struct ct_rows_i8 rows_of_input(const struct ct_cpu_input *input, int64_t k)
 {
-    return (struct ct_rows_i8){input->q, input->scale, input->sum, (k + 63) & ~(int64_t)63,
-                               (k + CT_X_GROUP - 1) / CT_X_GROUP};
+    return (struct ct_rows_i8){input->q,
+                               input->scale,
+                               input->sum,
+                               (k + 63) & ~(int64_t)63,
+                               (k + CT_X_GROUP - 1) / CT_X_GROUP,
+                               false};
 }
 
 /* Adding 1.5 * 2^23 rounds to an integer, halves to even, in any vector. */
@@ -331,16 +340,30 @@ void ct_cpu_quantize_token(const float *row, int64_t k, int8_t *q, float *scale)
     *scale = peak / 127;
 }
 
-static void quantize_row(const struct ct_cpu *cpu, const struct ct_cpu_input *input,
-                         const float *row, int64_t k, int64_t t)
+/* Row t of a LINEAR's input. */
+static void quantize_row(const struct ct_cpu *cpu, const struct ct_node *node,
+                         const struct ct_cpu_input *input, const float *row, int64_t k, int64_t t)
 {
     const struct ct_rows_i8 x = rows_of_input(input, k);
-    if (cpu->is_token_i8) {
-        ct_cpu_quantize_token(row, k, input->q + t * x.ldq, &input->token[t]);
+    int8_t *q = input->q + t * x.ldq;
+    if (!cpu->is_token_i8) {
+        cpu->kernels->quantize_i8(row, k, q, input->scale + t * x.n_groups,
+                                  input->sum + t * x.n_groups);
         return;
     }
-    cpu->kernels->quantize_i8(row, k, input->q + t * x.ldq, input->scale + t * x.n_groups,
-                              input->sum + t * x.n_groups);
+    if (node->integer.is_on) {
+        for (int64_t j = 0; j < x.ldq; j++)
+            q[j] = j < k ? (int8_t)row[j] : 0;
+        input->token[t] = 1;
+    } else {
+        ct_cpu_quantize_token(row, k, q, &input->token[t]);
+    }
+    for (int64_t g = 0; g < x.n_groups; g++) {
+        int32_t sum = 0;
+        for (int64_t j = 0; j < CT_X_GROUP; j++)
+            sum += q[g * CT_X_GROUP + j];
+        input->sum[t * x.n_groups + g] = sum;
+    }
 }
 
 /* Makes this worker's rows of a LINEAR's input ready: quantised by groups, or, for float
@@ -358,7 +381,7 @@ static void prepare_rows(struct ct_cpu_walk *walk, const struct ct_node *node)
         float *row = ct_cpu_row(cpu, node->in, t);
         memset(row + in->width, 0, (size_t)(in->ld - in->width) * sizeof *row);
         if (is_int8)
-            quantize_row(cpu, &cpu->input, row, in->width, t);
+            quantize_row(cpu, node, &cpu->input, row, in->width, t);
     }
     ct_cpu_wait(walk);
 }
@@ -385,7 +408,7 @@ static void prepare_own(struct ct_cpu_walk *walk, const struct ct_node *node)
     for (int64_t t = 0; t < ct_cpu_n_rows(walk, node->in); t++) {
         if (is_made)
             make_row(cpu, node - 1, t, row);
-        quantize_row(cpu, &input, is_made ? row : ct_cpu_row(cpu, node->in, t), k, t);
+        quantize_row(cpu, node, &input, is_made ? row : ct_cpu_row(cpu, node->in, t), k, t);
     }
 }
 
@@ -424,6 +447,8 @@ static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
         return;
     }
     const struct ct_clustered *c = &w->clustered;
+    struct ct_rows_i8 x_i8 = rows_of_input(input, c->k);
+    x_i8.has_lowest = node->integer.is_on;
     const struct ct_linear job = {
         .n = c->n,
         .k = c->k,
@@ -436,7 +461,7 @@ static void multiply(struct ct_cpu_walk *walk, const struct ct_node *node,
         .scale = c->scale,
         .offset = c->offset,
         .m = m,
-        .x_i8 = rows_of_input(input, c->k),
+        .x_i8 = x_i8,
         .token_scale = cpu->is_token_i8 ? input->token : NULL,
         .x_f32 = x,
         .ldx = ldx,
@@ -465,6 +490,19 @@ static int64_t all_tiles_of(const struct ct_cpu *cpu, const struct ct_node *node
     return n_tiles;
 }
 
+/* What becomes of the sums of row tiles [begin, end) of weight i, which are at y. */
+static void store_tiles(struct ct_cpu_walk *walk, const struct ct_node *node, int i, float *y,
+                        int64_t begin, int64_t end)
+{
+    const struct ct_cpu *cpu = walk->cpu;
+    const int64_t first = begin * CT_TILE_ROWS, n = cpu->matrices[node->weights[i]].n;
+    const int64_t last = end * CT_TILE_ROWS < n ? end * CT_TILE_ROWS : n;
+    const float *bias = node->has_bias ? cpu->matrices[node->biases[i]].vector + first : NULL;
+    for (int64_t t = 0; t < ct_cpu_n_rows(walk, node->out); t++)
+        ct_cpu_store_row(y + t * cpu->graph->values[node->out].ld + first, bias, last - first,
+                         node->integer.scale[i]);
+}
+
 /* Tiles [begin, end) of a LINEAR, for all rows. */
 static void multiply_tiles(struct ct_cpu_walk *walk, const struct ct_node *node,
                            const struct ct_cpu_input *input, int64_t begin, int64_t end)
@@ -475,9 +513,13 @@ static void multiply_tiles(struct ct_cpu_walk *walk, const struct ct_node *node,
         const struct ct_matrix *w = &cpu->matrices[node->weights[i]];
         const int64_t n = tiles_of(w);
         const int64_t first = begin > 0 ? begin : 0, last = end < n ? end : n;
+        const bool is_integer = node->integer.is_on;
         if (first < last)
-            multiply(walk, node, w, node->has_bias ? cpu->matrices[node->biases[i]].vector : NULL,
+            multiply(walk, node, w,
+                     node->has_bias && !is_integer ? cpu->matrices[node->biases[i]].vector : NULL,
                      input, y, first, last);
+        if (first < last && is_integer)
+            store_tiles(walk, node, i, y, first, last);
         begin -= n;
         end -= n;
         y += w->n;
@@ -574,6 +616,15 @@ void ct_cpu_run_node(struct ct_cpu_walk *walk, const struct ct_node *node)
         break;
     case CT_OP_UNIT:
         divide_by_length(walk, node);
+        break;
+    case CT_OP_QUANTIZE:
+        ct_cpu_quantize(walk, node);
+        break;
+    case CT_OP_DEQUANTIZE:
+        ct_cpu_dequantize(walk, node);
+        break;
+    case CT_OP_JOIN:
+        ct_cpu_join(walk, node);
         break;
     case CT_N_OPS:
         break;

@@ -92,6 +92,11 @@ bool ct_cpu_has_integer_attention(const struct ct_cpu *cpu);
 int64_t ct_cpu_integer_floats(const struct ct_cpu *cpu, int n_threads);
 void ct_cpu_attend_integers(struct ct_cpu_walk *walk, const struct ct_node *node);
 
+/* cpu_ibert.c: QUANTIZE, DEQUANTIZE and JOIN. */
+void ct_cpu_quantize(struct ct_cpu_walk *walk, const struct ct_node *node);
+void ct_cpu_dequantize(struct ct_cpu_walk *walk, const struct ct_node *node);
+void ct_cpu_join(struct ct_cpu_walk *walk, const struct ct_node *node);
+
 /* A row [k] as int8 with one scale; q gets zeros up to a multiple of 64. */
 void ct_cpu_quantize_token(const float *row, int64_t k, int8_t *q, float *scale);
 

@@ -7,9 +7,9 @@
  *
  *     symmetric codebook  maddubs(|w|, w < 0 ? -x : x)    half the table look-ups: the fast path
  *     any other           maddubs(|x|, sign(w, x))
- *     8 bits              maddubs(|w|, sign(x, w))        kept Q8_0 blocks have -128, x never has
+ *     8 bits              maddubs(|w|, sign(x, w))        kept Q8_0 blocks have -128, x has not
  *
- * A codebook of fewer bits with -128 takes the path of many tokens.
+ * A codebook of fewer bits with -128, or x with it, takes the path of many tokens.
  *
  * Many tokens (prompts, batches): a tile is decoded once and multiplied with MR tokens x 16 rows in
  * registers. How wide the decoded weights are depends on the codebook:
@@ -628,7 +628,9 @@ void ct_linear_i8_avx2(const struct ct_linear *a, int64_t tile_begin, int64_t ti
     int bits = a->bits;
     if (bits == 8 && a->n_codebooks == 1 && is_linear8(a))
         bits = CT_LINEAR8;
-    const bool has_lowest = bits < 8 && memchr(a->codebook_i8, INT8_MIN, (size_t)1 << bits) != NULL;
+    const bool has_lowest =
+        a->x_i8.has_lowest ||
+        (bits < 8 && memchr(a->codebook_i8, INT8_MIN, (size_t)1 << bits) != NULL);
     const bool narrow = a->n_codebooks == 1 && is_narrow(a);
     if (a->k == 0 || a->n_codebooks > 1 || has_lowest || a->m > (narrow ? FEW : FEW_WIDE))
         many_tokens(a, tile_begin, tile_end, bits, narrow);

@@ -136,8 +136,10 @@ static void check(struct size size, struct ct_rng *rng)
         ones[i] = 1;
     for (int64_t t = 0; t < size.m; t++) {
         token[t] = (float)ct_rng_uniform(rng) * 0.01f;
-        for (int64_t j = 0; j < size.k; j++)
+        for (int64_t j = 0; j < size.k; j++) {
             padded[t * ldq + j] = q[t * size.k + j] = (int8_t)((int)ct_rng_below(rng, 255) - 127);
+            sum[t * n_groups + j / 32] += q[t * size.k + j];
+        }
     }
     for (int64_t r = 0; r < size.n; r++)
         for (int64_t j = 0; j < size.k; j++)
@@ -155,7 +157,7 @@ static void check(struct size size, struct ct_rng *rng)
                                   .n_codebooks = 1,
                                   .scale = bound->scale,
                                   .m = size.m,
-                                  .x_i8 = {padded, ones, sum, ldq, n_groups},
+                                  .x_i8 = {padded, ones, sum, ldq, n_groups, false},
                                   .token_scale = token,
                                   .y = y,
                                   .ldy = size.n};

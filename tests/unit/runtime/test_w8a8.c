@@ -40,8 +40,10 @@ static void check_products(const struct ct_clustered *w, struct ct_rng *rng)
         ones[i] = 1;
     for (int t = 0; t < M; t++) {
         token[t] = (float)ct_rng_uniform(rng) * 0.1f;
-        for (int64_t j = 0; j < k; j++) /* the first with the largest sums that there are */
+        for (int64_t j = 0; j < k; j++) { /* the first with the largest sums that there are */
             q[t * ldq + j] = (int8_t)(t == 0 ? 127 : (int)(ct_rng_next(rng) % 255) - 127);
+            sum[t * n_groups + j / 32] += q[t * ldq + j];
+        }
     }
     const struct ct_linear job = {.n = N,
                                   .k = k,
@@ -52,7 +54,7 @@ static void check_products(const struct ct_clustered *w, struct ct_rng *rng)
                                   .n_codebooks = 1,
                                   .scale = w->scale,
                                   .m = M,
-                                  .x_i8 = {q, ones, sum, ldq, n_groups},
+                                  .x_i8 = {q, ones, sum, ldq, n_groups, false},
                                   .token_scale = token,
                                   .y = y,
                                   .ldy = N};
