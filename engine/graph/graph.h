@@ -50,9 +50,10 @@ enum {
 struct ct_integer {
     bool is_on;
     float scale[CT_MAX_NODE_WEIGHTS]; /* of the store; LINEAR: of each weight; 0: int32 is stored */
-    float unit;                       /* what 1 of a sum stands for, in GELU, ATTEND and JOIN */
-    float gain;                       /* of JOIN's weight 0 */
-    int count;                        /* what GELU's and JOIN's input is multiplied by */
+    const float *bias[CT_MAX_NODE_WEIGHTS]; /* LINEAR: [n] of each weight, the binding's; or NULL */
+    float unit; /* what 1 of a sum stands for, in GELU, ATTEND and JOIN */
+    float gain; /* of JOIN's weight 0 */
+    int count;  /* what GELU's and JOIN's input is multiplied by */
 };
 
 struct ct_node {

@@ -31,11 +31,13 @@ struct builder {
     struct ct_pool *pool;
     struct ct_error *err;
     int context_tok;
-    int at;              /* node of from */
-    int *place;          /* [from->n_values]: the value of `to` that has it now */
-    struct form *forms;  /* [values of to] */
-    float *weight_scale; /* [n_slots]: 0: not int8 yet */
-    bool *is_followed;   /* [from->n_values]: scratch of stream_unit */
+    int at;             /* node of from */
+    int *place;         /* [from->n_values]: the value of `to` that has it now */
+    struct form *forms; /* [values of to] */
+    /* [n_slots], of matrices that are int8 */
+    float *weight_scale; /* 0: not yet */
+    const float **bias;
+    bool *is_followed; /* [from->n_values]: scratch of stream_unit */
 };
 
 /* ---- looking ahead ---- */
@@ -196,7 +198,7 @@ static enum ct_status bind_weight(struct builder *b, const struct ct_node *node,
     struct ct_int8_tensor tensor = {
         .name = b->from->slots[slot].name,
         .matrix = &matrices[slot],
-        .bias = node->has_bias ? &matrices[node->biases[i]] : NULL,
+        .bias = node->has_bias ? matrices[node->biases[i]].vector : NULL,
         .before = in->norm[0] >= 0 ? matrices[in->norm[0]].vector : NULL,
         .shift = in->norm[0] >= 0 ? matrices[in->norm[1]].vector : NULL,
         .behind = behind,
@@ -204,6 +206,7 @@ static enum ct_status bind_weight(struct builder *b, const struct ct_node *node,
     };
     enum ct_status status = ct_int8_tensor_make(&tensor, b->codebook, b->binding, b->pool, b->err);
     b->weight_scale[slot] = tensor.w_scale;
+    b->bias[slot] = tensor.bias_q;
     return status;
 }
 
@@ -227,6 +230,7 @@ static enum ct_status add_product(struct builder *b, const struct ct_node *node,
                             b->from->slots[node->weights[0]].name);
     for (int i = 0; i < node->n_weights && status == CT_OK; i++) {
         status = bind_weight(b, node, i, &in, behind);
+        product.integer.bias[i] = b->bias[node->weights[i]];
         const float unit = in.scales[0] * b->weight_scale[node->weights[i]];
         if (scales != NULL)
             product.integer.scale[i] = unit / scales[i];
@@ -505,10 +509,11 @@ enum ct_status ct_ibert_bind(struct ct_graph *graph, struct ct_binding *binding,
     b.place = calloc((size_t)graph->n_values + 1, sizeof *b.place);
     b.forms = calloc(n_values, sizeof *b.forms);
     b.weight_scale = calloc((size_t)graph->n_slots + 1, sizeof *b.weight_scale);
+    b.bias = calloc((size_t)graph->n_slots + 1, sizeof *b.bias);
     b.is_followed = calloc((size_t)graph->n_values + 1, sizeof *b.is_followed);
     enum ct_status status;
     if (b.codebook == NULL || b.place == NULL || b.forms == NULL || b.weight_scale == NULL ||
-        b.is_followed == NULL) {
+        b.bias == NULL || b.is_followed == NULL) {
         status = ct_error_set(err, CT_MEMORY, "no memory for a graph of integers");
     } else {
         ct_pool_enter(pool);
@@ -524,6 +529,7 @@ enum ct_status ct_ibert_bind(struct ct_graph *graph, struct ct_binding *binding,
     free(b.place);
     free(b.forms);
     free(b.weight_scale);
+    free(b.bias);
     free(b.is_followed);
     return status;
 }

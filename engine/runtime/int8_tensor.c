@@ -84,7 +84,8 @@ static enum ct_status round_bias(const struct job *job, float *bias, struct ct_e
     const double unit = (double)t->w_scale * t->x_scale;
     for (int64_t r = 0; r < t->matrix->n; r++) {
         const double behind = t->behind != NULL ? t->behind[r] : 1;
-        bias[r] = (float)rint(behind * (t->bias->vector[r] + job->added[r]) / unit);
+        const double own = t->bias != NULL ? t->bias[r] : 0;
+        bias[r] = (float)rint(behind * (own + job->added[r]) / unit);
         if (!(fabsf(bias[r]) <= MOST_BIAS))
             return ct_error_set(err, CT_UNSUPPORTED, "%s: bias %lld is %g in units of its products",
                                 t->name, (long long)r, (double)bias[r]);
@@ -93,10 +94,11 @@ static enum ct_status round_bias(const struct job *job, float *bias, struct ct_e
 }
 
 /* Puts the rounded weights and bias into memory of the binding. */
-static enum ct_status bind(const struct job *job, const struct ct_int8_codebook *codebook,
-                           struct ct_binding *binding, struct ct_error *err)
+static enum ct_status bind(const struct job *job, struct ct_int8_tensor *t,
+                           const struct ct_int8_codebook *codebook, struct ct_binding *binding,
+                           struct ct_error *err)
 {
-    const struct ct_int8_tensor *t = job->tensor;
+    const bool has_bias = t->bias != NULL || t->shift != NULL;
     struct ct_matrix *m = t->matrix;
     struct ct_clustered out = {.n = m->n,
                                .k = m->k,
@@ -107,8 +109,8 @@ static enum ct_status bind(const struct job *job, const struct ct_int8_codebook 
     out.group = (int)(ct_clustered_tiles_k(&out) * CT_TILE_COLS);
     const size_t n_index = ct_clustered_index_bytes(&out);
     uint8_t *index = ct_binding_own(binding, n_index + CT_CLUSTERED_SLACK);
-    float *bias = t->bias != NULL ? ct_binding_own(binding, (size_t)m->n * sizeof *bias) : NULL;
-    if (index == NULL || (bias == NULL && t->bias != NULL))
+    float *bias = has_bias ? ct_binding_own(binding, (size_t)m->n * sizeof *bias) : NULL;
+    if (index == NULL || (bias == NULL && has_bias))
         return ct_error_set(err, CT_MEMORY, "%s: no memory for it in int8", t->name);
     memset(index, 128, n_index + CT_CLUSTERED_SLACK);
     round_rows(job, index);
@@ -119,8 +121,7 @@ static enum ct_status bind(const struct job *job, const struct ct_int8_codebook 
     m->kind = CT_MATRIX_CLUSTERED;
     m->clustered = out;
     m->n_bytes = ct_clustered_n_bytes(&out);
-    if (bias != NULL)
-        t->bias->vector = bias;
+    t->bias_q = bias;
     return CT_OK;
 }
 
@@ -142,16 +143,10 @@ enum ct_status ct_int8_tensor_make(struct ct_int8_tensor *t,
         status = ct_error_set(err, CT_MEMORY, "%s: no memory to make it int8", t->name);
         goto out;
     }
-    if (t->shift != NULL && t->bias == NULL) {
-        status = ct_error_set(err, CT_UNSUPPORTED,
-                              "%s: a norm's bias stands before it, and it has none to take that on",
-                              t->name);
-        goto out;
-    }
     ct_pool_run(pool, read_rows, &job);
     t->w_scale = find_scale(&job);
     if (isfinite(t->w_scale))
-        status = bind(&job, codebook, binding, err);
+        status = bind(&job, t, codebook, binding, err);
     else
         status = ct_error_set(err, CT_UNSUPPORTED, "%s: not all weights are numbers", t->name);
 out:

@@ -1,5 +1,5 @@
-/* A matrix in int8 with one scale for all of it, as a store of an accelerator has one scale, and a bias in
- * its products' units. What stands before and behind the matrix goes into it:
+/* A matrix in int8 with one scale for all of it, as a store of an accelerator has one scale, and its bias in
+ * units of its products. What stands before and behind the matrix goes into it:
  *
  *   y[r] = behind[r] (sum over j of w[r,j] (before[j] x[j] + shift[j]) + bias[r])
  *        ~ w_scale x_scale (sum over j of w_q[r,j] x_q[j] + bias_q[r]) */
@@ -21,15 +21,17 @@ const struct ct_int8_codebook *ct_int8_codebook_make(struct ct_binding *binding)
 struct ct_int8_tensor {
     const char *name;
     struct ct_matrix *matrix;    /* becomes int8 */
-    struct ct_matrix *bias;      /* becomes whole numbers; NULL: there is none */
+    const float *bias;           /* [n], or NULL for 0 */
     const float *before, *shift; /* [k], or NULL for 1 and 0 */
     const float *behind;         /* [n], or NULL for 1 */
     float x_scale;
-    float w_scale; /* out */
+    /* Out: */
+    float w_scale;
+    const float *bias_q; /* [n] whole numbers, the binding's; NULL: nothing is added */
 };
 
 /* A row's sum of |w_q| stays below 2^24 / 128, so that kernels that add as floats have integers' sums.
- * CT_UNSUPPORTED: a weight is no number, a shift without a bias to go into, or a bias too large;
+ * CT_UNSUPPORTED: a weight is no number, or a bias too large;
  * CT_MEMORY. */
 CT_MUST_CHECK enum ct_status ct_int8_tensor_make(struct ct_int8_tensor *tensor,
                                                  const struct ct_int8_codebook *codebook,

@@ -497,10 +497,10 @@ static void store_tiles(struct ct_cpu_walk *walk, const struct ct_node *node, in
     const struct ct_cpu *cpu = walk->cpu;
     const int64_t first = begin * CT_TILE_ROWS, n = cpu->matrices[node->weights[i]].n;
     const int64_t last = end * CT_TILE_ROWS < n ? end * CT_TILE_ROWS : n;
-    const float *bias = node->has_bias ? cpu->matrices[node->biases[i]].vector + first : NULL;
+    const float *bias = node->integer.bias[i];
     for (int64_t t = 0; t < ct_cpu_n_rows(walk, node->out); t++)
-        ct_cpu_store_row(y + t * cpu->graph->values[node->out].ld + first, bias, last - first,
-                         node->integer.scale[i]);
+        ct_cpu_store_row(y + t * cpu->graph->values[node->out].ld + first,
+                         bias != NULL ? bias + first : NULL, last - first, node->integer.scale[i]);
 }
 
 /* Tiles [begin, end) of a LINEAR, for all rows. */
