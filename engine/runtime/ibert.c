@@ -297,6 +297,14 @@ static enum ct_status add_before_host(struct builder *b, const struct ct_node *n
     return CT_OK;
 }
 
+static float largest(const struct ct_matrix *vector)
+{
+    float peak = 0;
+    for (int64_t j = 0; j < vector->k; j++)
+        peak = fmaxf(peak, fabsf(vector->vector[j]));
+    return peak;
+}
+
 /* The stream takes on a product, whose peak is that of `peak_slot`: h += count * o. behind: LayerScale. */
 static enum ct_status add_joined(struct builder *b, const struct ct_node *node, int stream,
                                  int peak_slot, const float *behind)
@@ -311,11 +319,9 @@ static enum ct_status add_joined(struct builder *b, const struct ct_node *node, 
     struct ct_node join = {.op = CT_OP_JOIN, .out = b->place[stream], .integer = {.is_on = true}};
     float unit = form->scales[0];
     if (form->kind == INT8) { /* normed: its weight is to be int8 too */
-        float peak = 0;
-        const struct ct_matrix *weight = &b->binding->matrices[form->norm[0]];
-        for (int64_t j = 0; j < weight->k; j++)
-            peak = fmaxf(peak, fabsf(weight->vector[j]));
-        unit = peak * form->scales[0] / INT8_MAX_Q;
+        const struct ct_matrix *matrices = b->binding->matrices;
+        unit = fmaxf(largest(&matrices[form->norm[0]]) * form->scales[0] / INT8_MAX_Q,
+                     largest(&matrices[form->norm[1]]) / most_stream);
         status = stream_unit(b, stream, &unit);
         join.integer.gain = form->scales[0] / unit;
         memcpy(join.weights, form->norm, sizeof form->norm);

@@ -56,6 +56,8 @@ static float find_scale(const struct job *job)
     const int64_t n = job->tensor->matrix->n, k = job->tensor->matrix->k;
     float scale = 0;
     for (int64_t r = 0; r < n; r++) {
+        if (!isfinite(job->sums[r]))
+            return NAN;
         /* Rounding adds half a unit a weight at most. */
         const double by_sum = job->sums[r] / ((double)MOST_SUM - 0.5 * (double)k);
         scale = fmaxf(scale, fmaxf(job->peaks[r] / 127, (float)by_sum));

@@ -51,21 +51,27 @@ static enum ct_status check(const json_t *root, struct ct_error *err)
     return CT_OK;
 }
 
+enum ct_status ct_scales_read(const char *text, size_t n_bytes, json_t **out, struct ct_error *err)
+{
+    enum ct_status status = ct_json_read(text, n_bytes, out, err);
+    if (status != CT_OK)
+        return status;
+    status = check(*out, err);
+    if (status == CT_OK)
+        return CT_OK;
+    json_decref(*out);
+    *out = NULL;
+    return status;
+}
+
 enum ct_status ct_scales_init(struct ct_scales *scales, const char *dir, struct ct_error *err)
 {
     enum ct_status status =
-        ct_json_file_read(dir, CT_SCALES_FILE, ct_json_read, &scales->root, err);
+        ct_json_file_read(dir, CT_SCALES_FILE, ct_scales_read, &scales->root, err);
     if (status == CT_NOT_FOUND)
-        return ct_error_set(err, status,
-                            "%s has no " CT_SCALES_FILE ": 'centroid calibrate' makes it", dir);
-    if (status != CT_OK)
-        return status;
-    status = check(scales->root, err);
-    if (status != CT_OK) {
-        ct_scales_deinit(scales);
-        return ct_error_prefix(err, "%s/" CT_SCALES_FILE, dir);
-    }
-    return CT_OK;
+        ct_error_set(err, status, "%s has no " CT_SCALES_FILE ": 'centroid calibrate' makes it",
+                     dir);
+    return status;
 }
 
 void ct_scales_deinit(struct ct_scales *scales)

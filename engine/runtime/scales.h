@@ -30,6 +30,9 @@ struct ct_peak {
  * CT_MEMORY, CT_IO, CT_TOO_LARGE. */
 CT_MUST_CHECK enum ct_status ct_scales_init(struct ct_scales *scales, const char *dir,
                                             struct ct_error *err);
+/* The file's contents, checked; *out is to be json_decref'ed. */
+CT_MUST_CHECK enum ct_status ct_scales_read(const char *text, size_t n_bytes, json_t **out,
+                                            struct ct_error *err);
 void ct_scales_deinit(struct ct_scales *scales);
 
 /* The peak `side` ("input", "output") of weight `name`; 0 becomes the least there is. CT_FORMAT: the file

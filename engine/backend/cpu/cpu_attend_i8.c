@@ -21,6 +21,8 @@
 #include <math.h>
 #include <string.h>
 
+static const float most_bias = 1 << 24; /* in steps of a score */
+
 /* A worker's place: [n_keys] weights as floats and as int8, then sums and the query [D]. */
 struct workspace {
     float *score;
@@ -171,7 +173,7 @@ static void attend_static(const struct ct_cpu_walk *walk, const struct ct_node *
     for (int64_t s = 0; s < q->n_keys; s += CT_PAGE_TOK)
         multiply_page(w.q, (const int8_t *)page_of(walk, q, s), D, score + s);
     for (int64_t s = 0; s < q->n_keys && q->bias != NULL; s++)
-        score[s] += (int32_t)rintf(q->bias[s] / integer->unit);
+        score[s] += (int32_t)fminf(fmaxf(rintf(q->bias[s] / integer->unit), -most_bias), most_bias);
     ct_cpu_softmax_row(score, q->n_keys, integer->unit, w.weight);
     add_values(walk, q, &w);
     for (int d = 0; d < D; d++)

@@ -4,12 +4,10 @@
 #include "engine/backend/cpu/cpu_ops.h"
 #include "engine/base/rng.h"
 #include "engine/runtime/engine_internal.h"
-#include "engine/runtime/peaks.h"
+#include "tests/support/calibrated.h"
 #include "tests/support/gem_machine.h"
 #include "tests/support/reference.h"
-#include "tests/support/temp_dir.h"
 
-#include <dirent.h>
 #include <math.h>
 
 static int between(struct ct_rng *rng, int low, int high)
@@ -432,81 +430,12 @@ static void run_node(struct machine *m, int i)
         }
 }
 
-/* A model of the tests with scales beside it: a directory of links. */
-static void link_model(const char *model, const struct temp_dir *dir)
-{
-    char source[TEMP_PATH], path[TEMP_PATH], file[2 * TEMP_PATH];
-    snprintf(source, sizeof source, "%s/support/%s", CT_TEST_DIR, model);
-    DIR *folder = opendir(source);
-    assert_non_null(folder);
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
-        if (entry->d_name[0] != '.') {
-            snprintf(file, sizeof file, "%s/%s", source, entry->d_name);
-            assert_int_equal(symlink(file, temp_path(dir, entry->d_name, path)), 0);
-        }
-    closedir(folder);
-}
-
-enum { N_TOK = 21, N_SEQUENCES = 3 };
-
-/* Sequences of different lengths, of a text model, or images. */
-struct input {
-    int32_t ids[N_SEQUENCES][N_TOK];
-    float *pixels;
-    struct ct_slice slices[N_SEQUENCES];
-};
-
-static void make_input(struct ct_engine *engine, struct input *input)
-{
-    const struct ct_engine_info *info = ct_engine_info(engine);
-    const size_t n_floats = ct_image_floats(&info->image);
-    struct ct_rng rng;
-    ct_rng_init(&rng, 14);
-    *input = (struct input){.pixels = allocate(N_SEQUENCES * n_floats, sizeof(float))};
-    for (size_t i = 0; i < N_SEQUENCES * n_floats; i++)
-        input->pixels[i] = 2 * (float)ct_rng_uniform(&rng) - 1;
-    for (int s = 0; s < N_SEQUENCES; s++) {
-        for (int t = 0; t < N_TOK && n_floats == 0; t++)
-            input->ids[s][t] = between(&rng, 0, info->n_vocab - 1);
-        input->slices[s] =
-            (struct ct_slice){.tokens = input->ids[s],
-                              .n_tokens = n_floats > 0 ? info->context_tok : N_TOK - 9 * s,
-                              .n_logits = 1};
-        if (n_floats > 0) {
-            input->slices[s].tokens = NULL;
-            input->slices[s].pixels = input->pixels + (size_t)s * n_floats;
-        }
-        assert_int_equal(
-            ct_session_open(engine, input->slices[s].n_tokens, &input->slices[s].session), CT_OK);
-    }
-}
-
-static void free_input(struct input *input)
-{
-    for (int s = 0; s < N_SEQUENCES; s++)
-        ct_session_close(input->slices[s].session);
-    free(input->pixels);
-}
-
-static void calibrate(const char *model)
-{
-    struct ct_error err = {0};
-    struct ct_engine *engine = reference_engine(model, CT_ACTIVATIONS_FLOAT, CT_KV_F16);
-    struct input input;
-    make_input(engine, &input);
-    assert_int_equal(ct_peaks_open(engine, &err), CT_OK);
-    reference_step(engine, input.slices, N_SEQUENCES);
-    assert_int_equal(ct_peaks_write(engine, model, &err), CT_OK);
-    free_input(&input);
-    ct_engine_close(engine);
-}
-
 /* The engine's step once more, node by node, with the machine beside it; its books still hold the step's
  * rows. */
-static int replay(struct ct_engine *engine, const struct input *input)
+static int replay(struct ct_engine *engine, const struct calibrated_input *input)
 {
     int n_rows = 0;
-    for (int s = 0; s < N_SEQUENCES; s++)
+    for (int s = 0; s < CALIBRATED_SEQUENCES; s++)
         n_rows += input->slices[s].n_tokens;
     struct machine m = {.config = gem_preset("ibert"),
                         .engine = engine,
@@ -517,7 +446,7 @@ static int replay(struct ct_engine *engine, const struct input *input)
                                   .positions = engine->positions,
                                   .lengths = engine->lengths,
                                   .pages = engine->row_pages,
-                                  .n_logits = N_SEQUENCES,
+                                  .n_logits = CALIBRATED_SEQUENCES,
                                   .logit_rows = engine->logit_rows},
                         .values = allocate((size_t)engine->graph.n_values, sizeof *m.values)};
     ct_pool_enter(engine->pool);
@@ -545,18 +474,16 @@ static void models_are_the_machines(void **state)
                                         "vision/post_norm"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct temp_dir dir;
-        assert_int_equal(temp_dir_open(&dir), 0);
-        link_model(names[i], &dir);
-        calibrate(dir.path);
+        calibrated_open(names[i], &dir);
         struct ct_engine *exact = reference_engine(dir.path, CT_ACTIVATIONS_FLOAT, CT_KV_F16),
                          *engine = reference_engine(dir.path, CT_ACTIVATIONS_IBERT, CT_KV_F16);
-        struct input expected, input;
-        make_input(exact, &expected);
-        make_input(engine, &input);
-        reference_step(exact, expected.slices, N_SEQUENCES);
-        reference_step(engine, input.slices, N_SEQUENCES);
+        struct calibrated_input expected, input;
+        calibrated_input_init(exact, &expected);
+        calibrated_input_init(engine, &input);
+        reference_step(exact, expected.slices, CALIBRATED_SEQUENCES);
+        reference_step(engine, input.slices, CALIBRATED_SEQUENCES);
         double error = 0, size = 0;
-        for (int s = 0; s < N_SEQUENCES; s++)
+        for (int s = 0; s < CALIBRATED_SEQUENCES; s++)
             for (int j = 0; j < ct_engine_info(engine)->n_outputs; j++) {
                 const double x = expected.slices[s].logits[j], y = input.slices[s].logits[j];
                 error += (y - x) * (y - x);
@@ -567,8 +494,8 @@ static void models_are_the_machines(void **state)
                       sqrt(error / size));
         assert_true(n_nodes >= 2 * 7);
         assert_true(sqrt(error / size) < 0.35);
-        free_input(&expected);
-        free_input(&input);
+        calibrated_input_deinit(&expected);
+        calibrated_input_deinit(&input);
         ct_engine_close(exact);
         ct_engine_close(engine);
         temp_dir_close(&dir);
