@@ -12,19 +12,51 @@ static struct ct_gem_op by_row(enum ct_gem_op_kind kind, size_t count, size_t m,
     return (struct ct_gem_op){.kind = kind, .count = count, .m = m, .n = n};
 }
 
+/* Columns that are multiplied each by its own number: 16 at a time, by diagonal blocks. */
+static struct ct_gem_op by_column(size_t m, size_t n)
+{
+    return (struct ct_gem_op){.kind = CT_GEM_OP_MATMUL,
+                              .count = (n + CT_GEM_DIM - 1) / CT_GEM_DIM,
+                              .m = m,
+                              .n = CT_GEM_DIM,
+                              .k = CT_GEM_DIM};
+}
+
+static size_t list_gelu(size_t m, size_t n, struct ct_gem_op *ops)
+{
+    ops[0] = by_column(m, n);
+    ops[1] = by_row(CT_GEM_OP_GELU, ops[0].count, m, CT_GEM_DIM);
+    return 2;
+}
+
+/* Where the stream was normed, the norm's weight and bias come first. */
+static size_t list_join(const struct ct_node *node, size_t m, size_t n, struct ct_gem_op *ops)
+{
+    const size_t n_ops = node->n_weights > 0 ? 2 : 1;
+    for (size_t i = 0; i < n_ops; i++) {
+        ops[i] = by_column(m, n);
+        ops[i].is_full_c = true;
+        ops[i].has_addend = i + 1 == n_ops;
+        ops[i].has_bias = !ops[i].has_addend;
+    }
+    return n_ops;
+}
+
 static size_t list_products(const struct ct_graph *graph, const struct ct_node *node, size_t m,
                             const int *index_bits, struct ct_gem_op *ops)
 {
     size_t n_ops = 0;
     for (int i = 0; i < node->n_weights; i++) {
         const struct ct_slot *slot = &graph->slots[node->weights[i]];
-        ops[n_ops++] = (struct ct_gem_op){.kind = CT_GEM_OP_MATMUL,
-                                          .count = 1,
-                                          .m = m,
-                                          .n = (size_t)slot->n,
-                                          .k = (size_t)slot->k,
-                                          .index_bits = index_bits[node->weights[i]],
-                                          .has_bias = node->has_bias};
+        ops[n_ops++] =
+            (struct ct_gem_op){.kind = CT_GEM_OP_MATMUL,
+                               .count = 1,
+                               .m = m,
+                               .n = (size_t)slot->n,
+                               .k = (size_t)slot->k,
+                               .index_bits = index_bits[node->weights[i]],
+                               .has_bias = node->has_bias || node->integer.bias[i] != NULL,
+                               .is_full_c = node->integer.is_on && node->integer.scale[i] == 0};
     }
     if (node->is_added)
         ops[n_ops++] = by_row(CT_GEM_OP_RESADD, 1, m, (size_t)graph->values[node->out].width);
@@ -77,7 +109,11 @@ static size_t list_node(const struct ct_graph *graph, const struct ct_gem_step *
     case CT_OP_SWIGLU:
         ops[0] = by_row(CT_GEM_OP_GATE, 1, m, n);
         return 1;
+    case CT_OP_JOIN:
+        return list_join(node, m, n, ops);
     case CT_OP_ACTIVATE:
+        if (node->integer.is_on)
+            return list_gelu(m, n, ops);
         ops[0] = by_row(CT_GEM_OP_GELU, 1, m, n);
         return node->activation == CT_ACTIVATION_RELU ? 0 : 1;
     default:

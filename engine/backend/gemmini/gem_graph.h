@@ -2,6 +2,7 @@
  *
  *   LINEAR      a product for each weight, and a residual add where the result is added
  *   ATTEND      for each head QK^T, softmax, and the weights times V
+ *   JOIN        a product, or two, by diagonal blocks; where GELU is of integers, it is one too
  *   LAYERNORM, RMSNORM, ROTATE, SWIGLU, ACTIVATE      one each; ReLU is free as a product is stored
  *
  * Looking tokens up, cutting patches and picking rows move data and are not counted. Pure; any thread. */

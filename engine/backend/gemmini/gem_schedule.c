@@ -101,8 +101,9 @@ static struct ct_gem_matmul matmul_of(const struct ct_gem_config *config,
     struct ct_gem_matmul out = {.m = op->m, .n = op->n, .k = op->k};
     out.a = (struct ct_gem_matrix){place(&next, op->m * op->k), op->k};
     out.b = (struct ct_gem_matrix){place(&next, op->k * op->n), op->b_transpose ? op->k : op->n};
-    if (op->has_bias)
-        out.d.address = place(&next, op->n * 4);
+    if (op->has_bias || op->has_addend)
+        out.d.address = place(&next, (op->has_addend ? op->m : 1) * op->n * 4);
+    out.d.stride = op->has_addend ? op->n : 0;
     out.c = (struct ct_gem_matrix){place(&next, op->m * op->n * 4), op->n};
     out.is_os = ct_gem_rule_is_os(config, rule);
     if (rule != NULL) {
@@ -201,8 +202,8 @@ bool ct_gem_op_is_alike(const struct ct_gem_op *a, const struct ct_gem_op *b)
 {
     return a->kind == b->kind && a->role == b->role && a->m == b->m && a->n == b->n &&
            a->k == b->k && a->index_bits == b->index_bits && a->b_transpose == b->b_transpose &&
-           a->has_bias == b->has_bias && a->act == b->act && a->is_on_host == b->is_on_host &&
-           a->is_full_c == b->is_full_c;
+           a->has_bias == b->has_bias && a->has_addend == b->has_addend && a->act == b->act &&
+           a->is_on_host == b->is_on_host && a->is_full_c == b->is_full_c;
 }
 
 size_t ct_gem_schedule(const struct ct_gem_config *config, struct ct_gem_op *ops, size_t n)

@@ -42,8 +42,9 @@ struct ct_gem_op {
     size_t m, n, k;
     int index_bits; /* of clustered weights, 1 to 8; 0: int8 */
     bool b_transpose, has_bias;
+    bool has_addend; /* [m,n] of int32 is added in place of a bias */
 
-    /* ct_gem_schedule's decisions. */
+    /* ct_gem_schedule's decisions; is_full_c may be asked for before. */
     enum ct_gem_activation act;
     bool is_on_host, is_full_c;
 };

@@ -96,10 +96,53 @@ static void a_graph_becomes_operators(void **state)
     ct_graph_deinit(&g);
 }
 
+/* 24 columns are two blocks of 16. */
+static void integers_become_products_by_column(void **state)
+{
+    (void)state;
+    struct ct_gem_config config;
+    struct ct_error err;
+    struct ct_graph g;
+    struct ct_gem_op ops[16];
+    const int bits[] = {0, 0};
+    ct_graph_init(&g);
+    const int h = ct_graph_value(&g, E, CT_ROWS_TOKENS), f = ct_graph_value(&g, E, CT_ROWS_TOKENS);
+    const int weight = ct_graph_slot(&g, 0, E, "weight"), bias = ct_graph_slot(&g, 0, E, "bias");
+    struct ct_node node = {.op = CT_OP_ACTIVATE,
+                           .in = f,
+                           .out = f,
+                           .activation = CT_ACTIVATION_GELU,
+                           .integer = {.is_on = true}};
+    ct_graph_node(&g, node);
+    node = (struct ct_node){.op = CT_OP_JOIN, .in = f, .out = h, .integer = {.is_on = true}};
+    ct_graph_node(&g, node);
+    node.weights[0] = weight;
+    node.weights[1] = bias;
+    node.n_weights = 2;
+    ct_graph_node(&g, node);
+    assert_in_range(ct_gem_max_ops(&g), 5, 16);
+    assert_int_equal(ct_gem_list_ops(&g, &(struct ct_gem_step){ROWS, KEYS, 2}, bits, ops), 5);
+    assert_int_equal(ct_gem_config_preset("ibert", &config, &err), CT_OK);
+    assert_int_equal(ct_gem_schedule(&config, ops, 5), 4);
+    assert_int_equal(ops[0].act, CT_GEM_ACT_IGELU);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(ops[i].kind, CT_GEM_OP_MATMUL);
+        assert_int_equal(ops[i].count, 2);
+        assert_int_equal(ops[i].m, ROWS);
+        assert_int_equal(ops[i].n, 16);
+        assert_int_equal(ops[i].k, 16);
+        assert_int_equal(ops[i].is_full_c, i > 0);
+        assert_int_equal(ops[i].has_addend, i == 1 || i == 3);
+        assert_int_equal(ops[i].has_bias, i == 2);
+    }
+    ct_graph_deinit(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_graph_becomes_operators),
+        cmocka_unit_test(integers_become_products_by_column),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
