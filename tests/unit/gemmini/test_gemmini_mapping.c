@@ -240,12 +240,21 @@ static struct ct_gem_matmul random_matmul(struct rig *rig)
     return op;
 }
 
+static void check_product(struct rig *rig, const struct ct_gem_matmul *op)
+{
+    struct ct_error err;
+    rig_start(rig);
+    if (ct_gem_map_matmul(&rig->config, op, run, rig, &err) != CT_OK)
+        fail_msg("%s", err.message);
+    check_matmul(rig, op);
+    check_stores(rig, &op->c, op->m, op->n, op->is_full_c ? 4 : 1);
+}
+
 static void products_are_those_of_plain_loops(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 60; seed++) {
         struct rig rig;
-        struct ct_error err;
         print_message("seed %llu\n", (unsigned long long)seed);
         rig_init(&rig, seed % 2 == 0 ? "default" : "ibert", seed);
         if (seed % 3 != 0) { /* so small that products need many tiles */
@@ -253,11 +262,7 @@ static void products_are_those_of_plain_loops(void **state)
             rig.config.acc_kb = 64;
         }
         const struct ct_gem_matmul op = random_matmul(&rig);
-        rig_start(&rig);
-        if (ct_gem_map_matmul(&rig.config, &op, run, &rig, &err) != CT_OK)
-            fail_msg("%s", err.message);
-        check_matmul(&rig, &op);
-        check_stores(&rig, &op.c, op.m, op.n, op.is_full_c ? 4 : 1);
+        check_product(&rig, &op);
         rig_deinit(&rig);
     }
 }
@@ -281,7 +286,6 @@ static void products_are_the_same_by_any_mapping(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 80; seed++) {
         struct rig rig;
-        struct ct_error err;
         print_message("seed %llu\n", (unsigned long long)seed);
         rig_init(&rig, "ibert", seed);
         if (seed % 2 == 0) {
@@ -292,11 +296,7 @@ static void products_are_the_same_by_any_mapping(void **state)
         struct ct_gem_matmul op = random_matmul(&rig);
         op.tile = random_tile(&rig, &op);
         op.order = (enum ct_gem_order)ct_rng_below(&rig.rng, 3);
-        rig_start(&rig);
-        if (ct_gem_map_matmul(&rig.config, &op, run, &rig, &err) != CT_OK)
-            fail_msg("%s", err.message);
-        check_matmul(&rig, &op);
-        check_stores(&rig, &op.c, op.m, op.n, op.is_full_c ? 4 : 1);
+        check_product(&rig, &op);
         rig_deinit(&rig);
     }
 }
