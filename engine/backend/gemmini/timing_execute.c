@@ -4,7 +4,7 @@
  *   result:                    of 1      of 2      comes out MESH cycles behind the data (weight stationary)
  *
  * A product and the next preload share a pass if the commands are there in time. A row is read when its
- * banks are free: operands from one bank take turns, and loads that write go first. */
+ * banks are free: operands from one bank take turns, and loads and results that are written go first. */
 #include "engine/backend/gemmini/timing_units.h"
 
 #include <assert.h>
@@ -72,6 +72,15 @@ static bool is_same_bank(const struct sim *sim, struct ct_gem_local a, struct ct
     return a.row / sim->spad_bank_rows == b.row / sim->spad_bank_rows;
 }
 
+/* Results to the scratchpad keep readers out of their bank, row by row over the cycles of a pass. */
+static void write_spad(struct sim *sim, const struct ct_gem_block *c, uint64_t at, uint64_t cycles)
+{
+    struct calendar *bank = &sim->spad_writes[c->local.row / sim->spad_bank_rows % MAX_BANKS];
+    for (unsigned row = 0; row < c->rows; row++)
+        calendar_mark(bank, at + row * cycles / DIM, 1);
+    sim->report->spad_rows_written += c->rows;
+}
+
 /* Every product that passes through the array pushes results of earlier ones out of it. */
 static void push(struct sim *sim, uint64_t start, uint64_t end)
 {
@@ -92,7 +101,7 @@ static void push(struct sim *sim, uint64_t start, uint64_t end)
         if (c.local.is_accumulator)
             sim->report->acc_rows_written += c.rows;
         else
-            sim->report->spad_rows_written += c.rows;
+            write_spad(sim, &c, start + behind - 1, end - start + 1);
         u->mesh_idle = max64(u->mesh_idle, end + behind);
         ct_gem_entry_done(sim, EXECUTE, tag.entry, end + behind);
     }
@@ -116,6 +125,7 @@ static void run_config(struct sim *sim, struct entry *head, uint64_t at)
         u->a_transpose = CT_GEM_GET(c, CONFIG_EX, A_TRANSPOSE);
         u->b_transpose = CT_GEM_GET(c, CONFIG_EX, B_TRANSPOSE);
     }
+    u->read_banks = 0;
     u->free = at + 1;
     ct_gem_entry_done(sim, EXECUTE, head, at + 1);
 }
@@ -124,6 +134,7 @@ static void flush(struct sim *sim, uint64_t at)
 {
     struct execute_unit *u = &sim->execute;
     push(sim, at, at + DIM - 1);
+    u->read_banks = 0;
     u->free = at + DIM + FLUSH;
 }
 
@@ -139,9 +150,12 @@ static void find_banks(struct sim *sim, struct slot *slot, const struct ct_gem_l
         for (int k = 0; k < i; k++)
             same += is_same_bank(sim, operands[i], operands[k]);
         turns = same > turns ? same : turns;
-        if (!operands[i].is_none && !operands[i].is_accumulator && same == 1)
-            slot->banks[slot->n_banks++] =
-                &sim->spad_writes[operands[i].row / sim->spad_bank_rows % MAX_BANKS];
+        if (operands[i].is_none || operands[i].is_accumulator)
+            continue;
+        const unsigned bank = operands[i].row / sim->spad_bank_rows % MAX_BANKS;
+        sim->execute.read_banks |= 1u << bank;
+        if (same == 1)
+            slot->banks[slot->n_banks++] = &sim->spad_writes[bank];
     }
     slot->reads = rows * turns;
 }
@@ -175,6 +189,7 @@ static void begin_slot(struct sim *sim, struct entry *compute, struct entry *pre
     unsigned rows_a = 0, rows_b = 0;
     u->slot = (struct slot){.compute = compute, .preload = preload, .start = at, .at = at};
     u->is_running = true;
+    u->read_banks = 0;
     if (compute) {
         const struct ct_gem_block a = ct_gem_block_decode(compute->command.rs1);
         const struct ct_gem_block b = ct_gem_block_decode(compute->command.rs2);

@@ -204,6 +204,7 @@ static void walk_execute(struct walk *w, struct sim *sim)
         walk_current(w, q, u->tags[i].entry);
         value(w, u->tags[i].slots);
     }
+    value(w, u->read_banks);
     value(w, u->is_running);
     if (!u->is_running)
         return;

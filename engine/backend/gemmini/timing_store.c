@@ -3,6 +3,7 @@
  *
  *   controller -> bank -> normaliser -> scaler, 8 cycles -> writer -> requests, 16 in flight -> memory
  *
+ * The array reads a bank of the scratchpad before a store does, and adds to one of the accumulator.
  * A command is done, for the reservation station, when its last row is read. Steps of a normalisation
  * that only gather statistics end in the normaliser. */
 #include "engine/backend/gemmini/timing_units.h"
@@ -222,10 +223,13 @@ static bool is_kept_out(struct sim *sim, const struct ct_gem_local *local)
 {
     struct store_unit *u = &sim->store;
     const uint32_t row = local->row + u->block * DIM + u->row;
-    const struct calendar *bank = local->is_accumulator
-                                      ? &sim->acc_adds[row / sim->acc_bank_rows % MAX_BANKS]
-                                      : &sim->spad_writes[row / sim->spad_bank_rows % MAX_BANKS];
+    const unsigned at =
+        row / (local->is_accumulator ? sim->acc_bank_rows : sim->spad_bank_rows) % MAX_BANKS;
+    const struct calendar *bank =
+        local->is_accumulator ? &sim->acc_adds[at] : &sim->spad_writes[at];
     const uint64_t before = u->next;
+    if (!local->is_accumulator && sim->execute.read_banks >> at & 1)
+        u->next = max64(u->next, ct_gem_execute_read_until(sim));
     while (calendar_has(bank, u->next))
         u->next++;
     u->read = u->next - 1;

@@ -201,6 +201,7 @@ struct execute_unit {
     unsigned n_tags;
     bool is_running;
     struct slot slot;
+    unsigned read_banks; /* of the scratchpad, by the last pass: a bit each */
     uint64_t next;
 };
 
@@ -282,6 +283,12 @@ void ct_gem_write_next(struct sim *sim);
 void ct_gem_write_run(struct sim *sim);
 void ct_gem_execute_next(struct sim *sim);
 void ct_gem_execute_run(struct sim *sim);
+
+/* Until when the last pass is known to read its banks of the scratchpad. */
+static inline uint64_t ct_gem_execute_read_until(const struct sim *sim)
+{
+    return sim->execute.is_running ? sim->execute.next : sim->execute.free;
+}
 
 /* At a LOOP_WS: skips repetitions, if there are any to come. */
 void ct_gem_repeat_skip(struct sim *sim);

@@ -142,6 +142,33 @@ static uint64_t products(uint32_t b, uint32_t a, bool b_transpose)
     return cycles_of(&p);
 }
 
+/* Products of operands in bank 0 and weights in bank 1, and what a store of 16 rows from row adds. */
+static uint64_t products_and_store(uint32_t row, uint32_t c)
+{
+    struct program p = {0};
+    config_ex(&p, true, false);
+    config_st(&p, 64);
+    for (uint32_t i = 0; i < 16; i++) {
+        product(&p, 0x1000 + 16 * i, 16 * i, c);
+        if (i == 1)
+            mvout(&p, 0x80000000, row, 16, 64);
+    }
+    return cycles_of(&p);
+}
+
+static void stores_and_results_share_banks_with_operands(void **state)
+{
+    (void)state;
+    const uint32_t acc = CT_GEM_LOCAL_ACCUMULATOR;
+    /* The array goes on; the store begins once it has stopped reading the bank. */
+    const uint64_t apart = products_and_store(0x2000, acc);
+    assert_in_range(products_and_store(0x800, acc) - apart, 64, 16 * 16);
+    assert_in_range(products_and_store(0x1800, acc) - apart, 64, 16 * 16);
+    /* Results to bank 0 keep 16 rows of A waiting, each time. */
+    assert_in_range(products_and_store(0x2000, 0x800) - products_and_store(0x2000, 0x3000), 12 * 16,
+                    16 * 16);
+}
+
 static void operands_of_one_bank_take_turns(void **state)
 {
     (void)state;
@@ -351,6 +378,7 @@ int main(void)
         cmocka_unit_test(lone_commands_take_what_they_take_on_the_hardware),
         cmocka_unit_test(loads_are_bound_by_requests_in_flight),
         cmocka_unit_test(operands_of_one_bank_take_turns),
+        cmocka_unit_test(stores_and_results_share_banks_with_operands),
         cmocka_unit_test(scaling_loads_costs_time),
         cmocka_unit_test(cycles_are_no_less_than_the_bounds),
         cmocka_unit_test(work_is_counted),
