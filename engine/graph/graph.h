@@ -10,6 +10,7 @@
 #include "engine/base/activation.h"
 #include "engine/base/status.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,9 +53,19 @@ struct ct_integer {
     float scale[CT_MAX_NODE_WEIGHTS]; /* of the store; LINEAR: of each weight; 0: int32 is stored */
     const float *bias[CT_MAX_NODE_WEIGHTS]; /* LINEAR: [n] of each weight, the binding's; or NULL */
     float unit; /* what 1 of a sum stands for, in GELU, ATTEND and JOIN */
+    /* ATTEND of floats: what 1 of a key and of a value stands for; queries have steps of their own, and
+     * out is floats. 0: in and out are int8. */
+    float kv_step[2];
     float gain; /* of JOIN's weight 0 */
     int count;  /* what GELU's and JOIN's input is multiplied by */
 };
+
+/* What 1 of a score must stand for at least, that a softmax of n_keys integers stays within int32: it adds
+ * exponentials of up to (1.353^2 + 0.9596) / unit^2. 1e-4 is the reference software's own limit. */
+static inline float ct_softmax_least_unit(int64_t n_keys)
+{
+    return fmaxf(1e-4F, 3.65e-5F * sqrtf((float)n_keys));
+}
 
 struct ct_node {
     enum ct_op op;

@@ -73,16 +73,18 @@ static enum ct_status build_graph(struct ct_engine *engine, struct ct_error *err
 static enum ct_status adapt(struct ct_engine *engine, enum ct_activations activations,
                             struct ct_error *err)
 {
-    if (activations == CT_ACTIVATIONS_W8A8)
-        return ct_w8a8_bind(&engine->binding, &engine->graph, engine->pool, err);
-    if (activations != CT_ACTIVATIONS_IBERT)
-        return CT_OK;
-    struct ct_scales scales;
-    enum ct_status status = ct_scales_init(&scales, ct_model_file_path(engine->file), err);
-    if (status != CT_OK)
-        return status;
-    status = ct_ibert_bind(&engine->graph, &engine->binding, &scales,
-                           ct_model_file_hparams(engine->file)->context_tok, engine->pool, err);
+    const bool is_ibert = activations == CT_ACTIVATIONS_IBERT;
+    struct ct_scales scales = {NULL};
+    enum ct_status status = CT_OK;
+    if (is_ibert)
+        status = ct_scales_init(&scales, ct_model_file_path(engine->file), err);
+    if (status == CT_OK && is_ibert && engine->graph.is_encoder)
+        status = ct_ibert_bind(&engine->graph, &engine->binding, &scales,
+                               ct_model_file_hparams(engine->file)->context_tok, engine->pool, err);
+    else if (status == CT_OK && (is_ibert || activations == CT_ACTIVATIONS_W8A8))
+        status = ct_w8a8_bind(&engine->binding, &engine->graph, engine->pool, err);
+    if (status == CT_OK && is_ibert && !engine->graph.is_encoder)
+        status = ct_ibert_bind_generator(&engine->graph, &scales, err);
     ct_scales_deinit(&scales);
     return status;
 }

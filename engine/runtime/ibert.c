@@ -253,10 +253,9 @@ static enum ct_status add_qkv(struct builder *b, const struct ct_node *node)
     }
     if (status != CT_OK)
         return status;
-    /* exp(0) is (1.353^2 + 0.9596) / unit^2: as many as there are keys stay within int32. */
     const double root = sqrt((double)b->from->heads.head_dim);
     const double unit = (double)form.scales[0] * form.scales[1] / root;
-    const double least = fmax(least_unit, sqrt(2.8 * b->context_tok / 2147483648.0));
+    const double least = (double)ct_softmax_least_unit(b->context_tok);
     if (unit < least)
         form.scales[0] *= (float)(1.0001 * least / unit);
     *form_of(b, node->out) = form;
@@ -494,6 +493,45 @@ static void replace(struct ct_graph *graph, struct ct_graph *to)
     left.slots = NULL;
     ct_graph_deinit(&left);
 }
+
+/* ---- generators ---- */
+
+/* The steps of keys and values: the LINEAR in front of node `at` gives them. */
+static enum ct_status find_kv_steps(const struct ct_graph *graph, int at,
+                                    const struct ct_scales *scales, float steps[2],
+                                    struct ct_error *err)
+{
+    int i = at - 1;
+    while (i >= 0 &&
+           (graph->nodes[i].op != CT_OP_LINEAR || graph->nodes[i].out != graph->nodes[at].in))
+        i--;
+    if (i < 0 || graph->nodes[i].n_weights != 3)
+        return ct_error_set(err, CT_UNSUPPORTED, "graph node %d (%s) has no form in integers", at,
+                            ct_op_name(graph->nodes[at].op));
+    enum ct_status status = CT_OK;
+    for (int part = 0; part < 2 && status == CT_OK; part++) {
+        const char *name = graph->slots[graph->nodes[i].weights[1 + part]].name;
+        status = ct_scales_find(scales, name, "output", &steps[part], err);
+        steps[part] /= INT8_MAX_Q;
+    }
+    return status;
+}
+
+enum ct_status ct_ibert_bind_generator(struct ct_graph *graph, const struct ct_scales *scales,
+                                       struct ct_error *err)
+{
+    enum ct_status status = CT_OK;
+    for (int i = 0; i < graph->n_nodes && status == CT_OK; i++) {
+        struct ct_integer *integer = &graph->nodes[i].integer;
+        if (graph->nodes[i].op != CT_OP_ATTEND)
+            continue;
+        integer->is_on = true;
+        status = find_kv_steps(graph, i, scales, integer->kv_step, err);
+    }
+    return status;
+}
+
+/* ---- encoders ---- */
 
 enum ct_status ct_ibert_bind(struct ct_graph *graph, struct ct_binding *binding,
                              const struct ct_scales *scales, int context_tok, struct ct_pool *pool,

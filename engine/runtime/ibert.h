@@ -18,7 +18,11 @@
  *   DEQUANTIZE                      floats: what the host goes on with
  *
  * GELU is a pass of its own, not part of the product's store: on sums of products its polynomial would
- * pass int32. A store's one scale makes weights int8 with one scale a matrix (int8_tensor.h). */
+ * pass int32. A store's one scale makes weights int8 with one scale a matrix (int8_tensor.h).
+ *
+ * Of a generator, whose norms, rotations and gates such an accelerator has not, only attention changes:
+ * products are those of W8A8, and keys and values get static scales, so that the softmax is one of
+ * integers. */
 #ifndef CT_RUNTIME_IBERT_H
 #define CT_RUNTIME_IBERT_H
 
@@ -32,5 +36,10 @@
 CT_MUST_CHECK enum ct_status ct_ibert_bind(struct ct_graph *graph, struct ct_binding *binding,
                                            const struct ct_scales *scales, int context_tok,
                                            struct ct_pool *pool, struct ct_error *err);
+
+/* Gives attention its scales; weights are ct_w8a8_bind's. CT_FORMAT and CT_UNSUPPORTED as above. */
+CT_MUST_CHECK enum ct_status ct_ibert_bind_generator(struct ct_graph *graph,
+                                                     const struct ct_scales *scales,
+                                                     struct ct_error *err);
 
 #endif

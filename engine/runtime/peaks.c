@@ -65,6 +65,21 @@ static void observe_norm(const struct rows *rows, struct ct_peak *peak)
     }
 }
 
+/* Keys behind their rotation count as what their matrix gives. */
+static void observe_keys(struct ct_engine *engine, const struct ct_batch *batch,
+                         const struct ct_node *node)
+{
+    const struct ct_heads *heads = &engine->graph.heads;
+    const int64_t D = heads->head_dim;
+    const struct rows qkv = rows_of(engine, batch, node->in);
+    const struct ct_node *linear = node - 1;
+    while (linear > engine->graph.nodes && (linear->op != CT_OP_LINEAR || linear->out != node->in))
+        linear--;
+    if (linear->n_weights == 3)
+        raise_peak(&engine->peaks->slots[linear->weights[1]].output,
+                   largest(&qkv, heads->n_heads * D, heads->n_kv_heads * D, NULL));
+}
+
 static void observe_before(struct ct_engine *engine, const struct ct_batch *batch,
                            const struct ct_node *node)
 {
@@ -73,6 +88,8 @@ static void observe_before(struct ct_engine *engine, const struct ct_batch *batc
         const struct rows in = rows_of(engine, batch, node->in);
         observe_norm(&in, &peaks->slots[node->weights[0]]);
     }
+    if (node->op == CT_OP_ATTEND)
+        observe_keys(engine, batch, node);
     if (node->op != CT_OP_LINEAR)
         return;
     const struct rows in = rows_of(engine, batch, node->in);

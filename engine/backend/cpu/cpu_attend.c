@@ -120,11 +120,8 @@ static void store_kv(const struct ct_cpu_walk *walk, const struct ct_node *node,
     if (cpu->is_kv_i8) {
         int8_t *k_i8 = (int8_t *)page + place, *v_i8 = (int8_t *)values + place * D;
         uint16_t *scales = page + D / 2 * CT_PAGE_TOK + place;
-        if (node->integer.is_on) { /* they are integers, with a scale for all */
-            for (int d = 0; d < D; d++) {
-                k_i8[d * CT_PAGE_TOK] = (int8_t)k[d];
-                v_i8[d] = (int8_t)v[d];
-            }
+        if (node->integer.is_on) { /* a scale for all */
+            ct_cpu_store_static(&node->integer, k, v, D, k_i8, v_i8);
             return;
         }
         scales[0] = quantize_kv(k, D, k_i8, CT_PAGE_TOK);

@@ -1,5 +1,5 @@
-/* Attention in W8A8 with keys and values in int8, or with int8 queries, keys and values of static scales
- * (struct ct_integer): both of its products are sums of integers, which an array of int8 has to the bit.
+/* Attention in W8A8 with keys and values in int8, or with keys and values of static scales (struct
+ * ct_integer): both of its products are sums of integers, which an array of int8 has to the bit.
  *
  * In W8A8 the softmax is of floats:
  *
@@ -11,7 +11,7 @@
  * With static scales it is one of integers too (cpu_ibert.h), as all keys share a scale:
  *
  *   w[s]     = softmax of dot[s] (+ bias), in int8
- *   out[d]   = sum over s of w[s] v[s][d], stored as int8
+ *   out[d]   = sum over s of w[s] v[s][d], stored as int8; or, of a generator, times v's scale / sum of w
  *
  * A worker takes all keys of a (row, head), so that how rows are cut or shared changes nothing. */
 #include "engine/backend/cpu/cpu_ibert.h"
@@ -158,6 +158,35 @@ static void attend(const struct ct_cpu_walk *walk, const struct ct_node *node,
         out[d] = (float)w.sum[d] * w_scale;
 }
 
+void ct_cpu_store_static(const struct ct_integer *integer, const float *k, const float *v, int D,
+                         int8_t *k_i8, int8_t *v_i8)
+{
+    const float k_step = integer->kv_step[0], v_step = integer->kv_step[1];
+    for (int d = 0; d < D; d++) {
+        k_i8[d * CT_PAGE_TOK] = (int8_t)(k_step > 0 ? ct_cpu_whole_i8(k[d] / k_step) : k[d]);
+        v_i8[d] = (int8_t)(v_step > 0 ? ct_cpu_whole_i8(v[d] / v_step) : v[d]);
+    }
+}
+
+/* The query as int8; returns what 1 of its products with keys stands for. Of a query of floats that is at
+ * least so much that n_keys exponentials stay within int32. */
+static float read_query(const struct ct_integer *integer, const float *in, int D, int64_t n_keys,
+                        int8_t *q)
+{
+    if (integer->kv_step[0] == 0) {
+        for (int d = 0; d < D; d++)
+            q[d] = (int8_t)in[d];
+        return integer->unit;
+    }
+    const float per_step = integer->kv_step[0] / sqrtf((float)D);
+    float step = ct_softmax_least_unit(n_keys) / per_step;
+    for (int d = 0; d < D; d++)
+        step = fmaxf(step, fabsf(in[d]) / 127);
+    for (int d = 0; d < D; d++)
+        q[d] = (int8_t)ct_cpu_whole_i8(in[d] / step);
+    return step * per_step;
+}
+
 static void attend_static(const struct ct_cpu_walk *walk, const struct ct_node *node,
                           const struct query *q)
 {
@@ -168,16 +197,24 @@ static void attend_static(const struct ct_cpu_walk *walk, const struct ct_node *
     const float *in = ct_cpu_row(cpu, node->in, q->t) + q->head * D;
     float *out = ct_cpu_row(cpu, node->out, q->t) + q->head * D;
     int32_t *score = (int32_t *)w.score;
-    for (int d = 0; d < D; d++)
-        w.q[d] = (int8_t)in[d];
+    const float unit = read_query(integer, in, D, q->n_keys, w.q);
     for (int64_t s = 0; s < q->n_keys; s += CT_PAGE_TOK)
         multiply_page(w.q, (const int8_t *)page_of(walk, q, s), D, score + s);
     for (int64_t s = 0; s < q->n_keys && q->bias != NULL; s++)
         score[s] += (int32_t)fminf(fmaxf(rintf(q->bias[s] / integer->unit), -most_bias), most_bias);
-    ct_cpu_softmax_row(score, q->n_keys, integer->unit, w.weight);
+    ct_cpu_softmax_row(score, q->n_keys, unit, w.weight);
     add_values(walk, q, &w);
+    if (integer->kv_step[1] == 0) {
+        for (int d = 0; d < D; d++)
+            out[d] = ct_cpu_narrow(w.sum[d], integer->scale[0]);
+        return;
+    }
+    int32_t sum = 0; /* not quite 127, as each weight is rounded */
+    for (int64_t s = 0; s < q->n_keys; s++)
+        sum += w.weight[s];
+    const float step = sum > 0 ? integer->kv_step[1] / (float)sum : 0;
     for (int d = 0; d < D; d++)
-        out[d] = ct_cpu_narrow(w.sum[d], integer->scale[0]);
+        out[d] = (float)w.sum[d] * step;
 }
 
 void ct_cpu_attend_integers(struct ct_cpu_walk *walk, const struct ct_node *node)

@@ -34,6 +34,12 @@ static float narrow(float x)
     return whole(x < 127 ? low : 127);
 }
 
+float ct_cpu_whole_i8(float x)
+{
+    const float low = x > -127 ? x : -127;
+    return whole(low < 127 ? low : 127);
+}
+
 int8_t ct_cpu_narrow(int32_t sum, float scale)
 {
     return (int8_t)narrow((float)sum * scale);

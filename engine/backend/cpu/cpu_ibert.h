@@ -21,6 +21,9 @@ void ct_cpu_layernorm_row(const float *in, int64_t n, float scale, float *out);
 /* The softmax of scores [n] in steps of `unit`, 127 for 1; scores are overwritten. */
 void ct_cpu_softmax_row(int32_t *scores, int64_t n, float unit, int8_t *out);
 
+/* A number as int8, at most 127 away from 0. */
+float ct_cpu_whole_i8(float x);
+
 /* An int32 as a store scales it. */
 int8_t ct_cpu_narrow(int32_t sum, float scale);
 

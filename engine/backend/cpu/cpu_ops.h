@@ -92,6 +92,10 @@ bool ct_cpu_has_integer_attention(const struct ct_cpu *cpu);
 int64_t ct_cpu_integer_floats(const struct ct_cpu *cpu, int n_threads);
 void ct_cpu_attend_integers(struct ct_cpu_walk *walk, const struct ct_node *node);
 
+/* A key and a value [D] as int8 of static scales, into their places in a page. */
+void ct_cpu_store_static(const struct ct_integer *integer, const float *k, const float *v, int D,
+                         int8_t *k_i8, int8_t *v_i8);
+
 /* cpu_ibert.c: QUANTIZE, DEQUANTIZE and JOIN. */
 void ct_cpu_quantize(struct ct_cpu_walk *walk, const struct ct_node *node);
 void ct_cpu_dequantize(struct ct_cpu_walk *walk, const struct ct_node *node);

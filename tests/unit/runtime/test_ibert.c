@@ -119,17 +119,40 @@ static void any_scales_are_survived(void **state)
     temp_dir_close(&dir);
 }
 
-static void generators_are_refused(void **state)
+/* A prompt at once, and in parts with another session beside it. */
+static void a_prompt_may_be_cut(void **state)
 {
     (void)state;
+    enum { N = 75 };
     struct temp_dir dir;
-    struct ct_engine *engine = NULL;
-    struct ct_error err = {0};
-    assert_int_equal(temp_dir_open(&dir), 0);
-    calibrated_link("fixture", &dir);
-    assert_int_equal(temp_write_text(&dir, "activation_scales.json", SCALES("{}")), 0);
-    assert_int_equal(open_ibert(dir.path, &engine, &err), CT_UNSUPPORTED);
-    assert_non_null(strstr(err.message, "RMSNORM"));
+    int32_t ids[N];
+    calibrated_open("fixture", &dir);
+    struct ct_engine *engine = reference_engine(dir.path, CT_ACTIVATIONS_IBERT, CT_KV_F16);
+    const size_t n_bytes = (size_t)ct_engine_info(engine)->n_outputs * sizeof(float);
+    float *expected = malloc(n_bytes);
+    assert_non_null(expected);
+    for (int i = 0; i < N; i++)
+        ids[i] = 3 + i * 7 % 80;
+    struct ct_slice whole = reference_read(engine, ids, N, 0, 1);
+    memcpy(expected, whole.logits, n_bytes);
+    ct_session_close(whole.session);
+    struct ct_slice slices[2] = {{.tokens = ids}, {.tokens = ids + 1, .n_logits = 1}};
+    assert_int_equal(ct_session_open(engine, N, &slices[0].session), CT_OK);
+    assert_int_equal(ct_session_open(engine, N, &slices[1].session), CT_OK);
+    for (int t = 0, n; t < N; t += n) {
+        n = t == 0 ? 40 : t < N - 3 ? 13 : 1;
+        n = t + n > N ? N - t : n;
+        slices[0].tokens = ids + t;
+        slices[0].n_tokens = n;
+        slices[0].n_logits = t + n == N;
+        slices[1].n_tokens = 1;
+        reference_step(engine, slices, 2);
+    }
+    assert_memory_equal(slices[0].logits, expected, n_bytes);
+    free(expected);
+    ct_session_close(slices[0].session);
+    ct_session_close(slices[1].session);
+    ct_engine_close(engine);
     temp_dir_close(&dir);
 }
 
@@ -139,7 +162,7 @@ int main(void)
         cmocka_unit_test(a_row_does_not_depend_on_its_batch),
         cmocka_unit_test(what_is_wrong_with_scales_is_named),
         cmocka_unit_test(any_scales_are_survived),
-        cmocka_unit_test(generators_are_refused),
+        cmocka_unit_test(a_prompt_may_be_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
