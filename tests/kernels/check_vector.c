@@ -323,6 +323,46 @@ void check_add(struct check *c)
     }
 }
 
+static int8_t *take_i8(struct check *c, int64_t n)
+{
+    int8_t *x = guard_take((size_t)n);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (int8_t)(check_int(c, 0, 9) == 0 ? -128 : check_int(c, -128, 127));
+    return x;
+}
+
+void check_dot_page_i8(struct check *c)
+{
+    for (int head_dim = 2; head_dim <= 130; head_dim += 2) {
+        CHECK_CASE(c, "dot_page_i8, head_dim %d", head_dim);
+        int32_t expected[CT_KV_PAGE], *dot = guard_take(sizeof expected);
+        const int8_t *q = take_i8(c, head_dim), *k = take_i8(c, (int64_t)head_dim * CT_KV_PAGE);
+        c->kernels->dot_page_i8(q, k, head_dim, dot);
+        ct_dot_page_i8_scalar(q, k, head_dim, expected);
+        check_same(c, dot, expected, sizeof expected);
+        guard_check(c->what);
+        guard_release();
+    }
+}
+
+void check_add_rows_i8(struct check *c)
+{
+    for (int head_dim = 2; head_dim <= 130; head_dim += 2) {
+        const int64_t n = check_int(c, 0, CT_KV_PAGE);
+        CHECK_CASE(c, "add_rows_i8, head_dim %d, n %lld", head_dim, (long long)n);
+        const size_t n_bytes = (size_t)head_dim * sizeof(int32_t);
+        int32_t *sum = guard_take(n_bytes), *expected = guard_take(n_bytes);
+        const int8_t *w = take_i8(c, n), *v = take_i8(c, n * head_dim);
+        for (int d = 0; d < head_dim; d++)
+            expected[d] = sum[d] = (int32_t)check_int(c, -100000, 100000);
+        c->kernels->add_rows_i8(w, v, n, head_dim, sum);
+        ct_add_rows_i8_scalar(w, v, n, head_dim, expected);
+        check_same(c, sum, expected, n_bytes);
+        guard_check(c->what);
+        guard_release();
+    }
+}
+
 void check_add_scaled(struct check *c)
 {
     for (int s = 0; s < N_SIZES; s++) {

@@ -62,31 +62,6 @@ static struct workspace workspace_of(const struct ct_cpu_walk *walk)
                               .q = (int8_t *)(place + n_keys + D) + n_keys};
 }
 
-/* A product of two of -127..127 fits int16, in which compilers multiply eight at a time. */
-static int16_t product(int8_t a, int8_t b)
-{
-    return (int16_t)(a * b);
-}
-
-/* dot[s] of the 64 keys k [D, 64]. */
-static void multiply_page(const int8_t *q, const int8_t *k, int D, int32_t dot[CT_PAGE_TOK])
-{
-    memset(dot, 0, CT_PAGE_TOK * sizeof *dot);
-    for (int d = 0; d < D; d++)
-        for (int s = 0; s < CT_PAGE_TOK; s++)
-            dot[s] += product(q[d], k[d * CT_PAGE_TOK + s]);
-}
-
-/* score[s] of the 64 keys k [D, 64]. */
-static void score_page(const int8_t *q, const int8_t *k, const uint16_t *scales, int D,
-                       float factor, float *score)
-{
-    int32_t dot[CT_PAGE_TOK];
-    multiply_page(q, k, D, dot);
-    for (int s = 0; s < CT_PAGE_TOK; s++)
-        score[s] = (float)dot[s] * (factor * ct_f16_to_f32(scales[s]));
-}
-
 /* A query of row t, and what it sees. */
 struct query {
     int64_t t, n_keys;
@@ -124,11 +99,11 @@ static void add_values(const struct ct_cpu_walk *walk, const struct query *q,
 {
     const int D = walk->cpu->graph->heads.head_dim;
     memset(w->sum, 0, (size_t)D * sizeof *w->sum);
-    for (int64_t s = 0; s < q->n_keys; s++) {
-        const int8_t *v = (const int8_t *)(page_of(walk, q, s) + ct_cpu_part_elements(walk->cpu)) +
-                          s % CT_PAGE_TOK * D;
-        for (int d = 0; d < D; d++)
-            w->sum[d] += product(w->weight[s], v[d]);
+    for (int64_t s = 0; s < q->n_keys; s += CT_PAGE_TOK) {
+        const uint16_t *values = page_of(walk, q, s) + ct_cpu_part_elements(walk->cpu);
+        const int64_t n_left = q->n_keys - s;
+        walk->cpu->kernels->add_rows_i8(w->weight + s, (const int8_t *)values,
+                                        n_left < CT_PAGE_TOK ? n_left : CT_PAGE_TOK, D, w->sum);
     }
 }
 
@@ -140,10 +115,14 @@ static void attend(const struct ct_cpu_walk *walk, const struct ct_node *node,
     const int D = cpu->graph->heads.head_dim;
     float q_scale, w_scale, *out = ct_cpu_row(cpu, node->out, q->t) + q->head * D;
     ct_cpu_quantize_token(ct_cpu_row(cpu, node->in, q->t) + q->head * D, D, w.q, &q_scale);
+    const float factor = q_scale / sqrtf((float)D);
     for (int64_t s = 0; s < q->n_keys; s += CT_PAGE_TOK) {
         const uint16_t *page = page_of(walk, q, s);
-        score_page(w.q, (const int8_t *)page, ct_kv_scales(page, D), D, q_scale / sqrtf((float)D),
-                   w.score + s);
+        const uint16_t *scales = ct_kv_scales(page, D);
+        int32_t dot[CT_PAGE_TOK];
+        cpu->kernels->dot_page_i8(w.q, (const int8_t *)page, D, dot);
+        for (int i = 0; i < CT_PAGE_TOK; i++)
+            w.score[s + i] = (float)dot[i] * (factor * ct_f16_to_f32(scales[i]));
     }
     if (q->bias != NULL)
         cpu->kernels->add(q->bias, q->n_keys, w.score);
@@ -199,7 +178,7 @@ static void attend_static(const struct ct_cpu_walk *walk, const struct ct_node *
     int32_t *score = (int32_t *)w.score;
     const float unit = read_query(integer, in, D, q->n_keys, w.q);
     for (int64_t s = 0; s < q->n_keys; s += CT_PAGE_TOK)
-        multiply_page(w.q, (const int8_t *)page_of(walk, q, s), D, score + s);
+        cpu->kernels->dot_page_i8(w.q, (const int8_t *)page_of(walk, q, s), D, score + s);
     for (int64_t s = 0; s < q->n_keys && q->bias != NULL; s++)
         score[s] += (int32_t)fminf(fmaxf(rintf(q->bias[s] / integer->unit), -most_bias), most_bias);
     ct_cpu_softmax_row(score, q->n_keys, unit, w.weight);

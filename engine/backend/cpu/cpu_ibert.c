@@ -47,10 +47,15 @@ int8_t ct_cpu_narrow(int32_t sum, float scale)
 
 void ct_cpu_store_row(float *x, const float *bias, int64_t n, float scale)
 {
-    for (int64_t i = 0; i < n && bias != NULL; i++)
-        x[i] = (float)add((int32_t)x[i], (int32_t)bias[i]);
-    for (int64_t i = 0; i < n && scale != 0; i++)
-        x[i] = narrow(x[i] * scale);
+    if (bias == NULL)
+        for (int64_t i = 0; i < n && scale != 0; i++)
+            x[i] = narrow(x[i] * scale);
+    else if (scale == 0)
+        for (int64_t i = 0; i < n; i++)
+            x[i] = (float)add((int32_t)x[i], (int32_t)bias[i]);
+    else
+        for (int64_t i = 0; i < n; i++)
+            x[i] = narrow((float)add((int32_t)x[i], (int32_t)bias[i]) * scale);
 }
 
 void ct_cpu_igelu_row(const float *in, int64_t n, int count, float unit, float scale, float *out)
