@@ -1,16 +1,13 @@
 /* The same integers from the machine's commands and from the kernels that serve: products in W8A8. */
-#include "engine/backend/gemmini/gem_mapping.h"
-#include "engine/backend/gemmini/isa.h"
 #include "engine/base/f16.h"
 #include "engine/base/rng.h"
 #include "engine/kernels/kernels.h"
 #include "engine/runtime/w8a8.h"
+#include "tests/support/gem_machine.h"
 #include "tests/support/unit.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { BASE = 0x1000 };
 
 struct size {
     int64_t m, n, k;
@@ -62,60 +59,20 @@ static void unbind(struct bound *b)
     ct_graph_deinit(&b->graph);
 }
 
-struct program {
-    struct ct_gem_command *commands;
-    size_t n, capacity;
-};
-
-static void keep(void *context, const struct ct_gem_command *command)
-{
-    struct program *program = context;
-    if (program->n == program->capacity) {
-        program->capacity = 2 * program->capacity + 64;
-        program->commands =
-            realloc(program->commands, program->capacity * sizeof *program->commands);
-        assert_non_null(program->commands);
-    }
-    program->commands[program->n++] = *command;
-}
-
 /* c [m, n] int32 = q [m, k] w [n, k] transposed, by the machine: weight stationary, as its accumulator has
  * 32 bits and an output-stationary array 20. */
 static void multiply_on_machine(const char *preset, struct size size, const int8_t *q,
                                 const int8_t *w, int32_t *c)
 {
-    struct ct_gem_config config;
-    struct ct_error err = {0};
-    assert_int_equal(ct_gem_config_preset(preset, &config, &err), CT_OK);
-    const uint64_t a_at = BASE, b_at = a_at + (uint64_t)(size.m * size.k + 63) / 64 * 64,
-                   c_at = b_at + (uint64_t)(size.n * size.k + 63) / 64 * 64;
-    uint8_t *memory = calloc(1, c_at - BASE + (size_t)(size.m * size.n) * 4);
-    assert_non_null(memory);
-    memcpy(memory, q, (size_t)(size.m * size.k));
-    memcpy(memory + (b_at - BASE), w, (size_t)(size.n * size.k));
+    const struct ct_gem_config config = gem_preset(preset);
     const struct ct_gem_matmul op = {.m = (size_t)size.m,
                                      .n = (size_t)size.n,
                                      .k = (size_t)size.k,
-                                     .a = {a_at, (uint64_t)size.k},
-                                     .b = {b_at, (uint64_t)size.k},
-                                     .c = {c_at, (uint64_t)size.n},
                                      .b_transpose = true,
                                      .is_full_c = true,
                                      .scale = 1,
                                      .act_scale = 1};
-    struct program program = {0};
-    if (ct_gem_map_matmul(&config, &op, keep, &program, &err) != CT_OK)
-        fail_msg("%s", err.message);
-    const struct ct_gem_segment segment = {BASE, c_at - BASE + (size_t)(size.m * size.n) * 4,
-                                           memory};
-    struct ct_gem_machine *machine;
-    assert_int_equal(ct_gem_machine_open(&config, &segment, 1, &machine, &err), CT_OK);
-    if (ct_gem_machine_run(machine, program.commands, program.n, &err) != CT_OK)
-        fail_msg("%s", err.message);
-    memcpy(c, memory + (c_at - BASE), (size_t)(size.m * size.n) * 4);
-    ct_gem_machine_close(machine);
-    free(program.commands);
-    free(memory);
+    gem_multiply(&config, op, q, w, NULL, false, c);
 }
 
 static void check(struct size size, struct ct_rng *rng)
