@@ -2,6 +2,7 @@
 
 #include "cli/cli.h"
 #include "cli/image_folder.h"
+#include "engine/base/file.h"
 #include "engine/engine.h"
 #include "engine/runtime/layerwise.h"
 #include "engine/runtime/text.h"
@@ -96,7 +97,7 @@ static enum ct_status read_tokens(const struct ct_text *text, const char *path, 
 {
     char *bytes = NULL;
     size_t n_bytes = 0;
-    enum ct_status status = ct_cli_read_file(path, &bytes, &n_bytes, err);
+    enum ct_status status = ct_file_read(path, &bytes, &n_bytes, err);
     const size_t capacity = 3 * n_bytes + CT_AROUND_TOK;
     if (status == CT_OK && (*ids = malloc(capacity * sizeof **ids)) == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for the tokens of %zu bytes", n_bytes);
@@ -189,7 +190,7 @@ static enum ct_status open_images(struct ct_calibration *calibration,
         const char *path = folder.files[(int64_t)i * folder.n_files / n].path;
         char *bytes = NULL;
         size_t n_bytes;
-        status = ct_cli_read_file(path, &bytes, &n_bytes, err);
+        status = ct_file_read(path, &bytes, &n_bytes, err);
         if (status == CT_OK &&
             (status = ct_vision_read_image(h, (const uint8_t *)bytes, n_bytes,
                                            images + (size_t)i * n_pixels, err)) != CT_OK)

@@ -4,6 +4,7 @@
  * A sample is a line of the text for an encoder, a window of it for a generator, or an image. */
 #include "cli/cli.h"
 #include "cli/image_folder.h"
+#include "engine/base/file.h"
 #include "engine/engine.h"
 #include "engine/runtime/peaks.h"
 
@@ -42,7 +43,7 @@ static enum ct_status observe_lines(struct calibrate *c, struct ct_error *err)
     const size_t context_tok = (size_t)ct_engine_info(c->engine)->context_tok;
     char *text = NULL;
     size_t n_bytes;
-    enum ct_status status = ct_cli_read_file(c->text, &text, &n_bytes, err);
+    enum ct_status status = ct_file_read(c->text, &text, &n_bytes, err);
     int32_t *ids = status == CT_OK ? malloc((3 * n_bytes + CT_AROUND_TOK) * sizeof *ids) : NULL;
     if (status == CT_OK && ids == NULL)
         status = ct_error_set(err, CT_MEMORY, "no memory for the tokens of %zu bytes", n_bytes);

@@ -1,5 +1,6 @@
 /* centroid classify: the likeliest labels of an image or a text, by a classifier. */
 #include "cli/cli.h"
+#include "cli/simulated.h"
 #include "engine/base/json_text.h"
 #include "engine/base/scores.h"
 #include "engine/engine.h"
@@ -13,6 +14,7 @@ struct classify {
     int64_t top;
     int64_t n_threads;
     int activations;
+    struct ct_cli_machine machine;
     bool is_json, wants_cost, wants_help;
 };
 
@@ -26,8 +28,9 @@ static enum ct_status print_json(const struct ct_engine *engine,
         failed = json_array_append_new(
             labels, json_pack("{s:s, s:f, s:f}", "label", ct_engine_label(engine, answers[i].label),
                               "probability", answers[i].probability, "logit", answers[i].logit));
-    json_t *all = json_pack("{s:o, s:f, s:f}", "labels", labels, "ms", (double)cost->ns * 1e-6,
-                            "energy_mj", cost->pj * 1e-9);
+    json_t *all = json_pack("{s:o, s:f, s:f, s:o}", "labels", labels, "ms", (double)cost->ns * 1e-6,
+                            "energy_mj", cost->pj * 1e-9, "simulated",
+                            ct_cli_simulated_json(ct_engine_info(engine), cost));
     char *text = failed ? NULL : ct_json_dump(all, JSON_REAL_PRECISION(9));
     json_decref(all);
     if (text == NULL)
@@ -50,6 +53,8 @@ static enum ct_status print_answers(const struct classify *c, const struct ct_en
     if (c->wants_cost)
         fprintf(stderr, "[%.2f ms, %.2f mJ (%s)]\n", (double)cost->ns * 1e-6, cost->pj * 1e-9,
                 ct_engine_info(engine)->energy_source);
+    if (c->wants_cost)
+        ct_cli_print_simulated(ct_engine_info(engine), 1, (const char *[]){"one step"}, &cost);
     return CT_OK;
 }
 
@@ -87,7 +92,7 @@ static enum ct_status read_input(const struct classify *c, const struct ct_engin
 {
     const struct ct_engine_info *info = ct_engine_info(engine);
     const bool is_vision = info->image.n_channels > 0;
-    *slice = (struct ct_slice){.n_tokens = info->context_tok, .n_logits = 1};
+    *slice = (struct ct_slice){.n_tokens = info->context_tok, .n_logits = 1, .is_simulated = true};
     if (is_vision != (c->image != NULL))
         return ct_error_set(err, CT_INVALID, "%s classifies %s", info->name,
                             is_vision ? "images: give --image" : "text: give --text");
@@ -144,8 +149,11 @@ int ct_cli_classify(int argc, char **argv)
         {"activations", "MODE",
          "int8, float, w8a8 as int8 accelerators have it, or ibert, integers throughout (int8)",
          CT_OPTION_CHOICE, &c.activations, 0, 0, "int8|float|w8a8|ibert"},
+        ct_cli_backend_option(&c.machine),
+        ct_cli_preset_option(&c.machine),
+        ct_cli_config_option(&c.machine),
         {"cost", NULL, "print time and energy", CT_OPTION_FLAG, &c.wants_cost, 0, 0, NULL},
-        {"json", NULL, "print JSON: labels with probability and logit, ms, energy_mj",
+        {"json", NULL, "print JSON: labels with probability and logit, ms, energy_mj, simulated",
          CT_OPTION_FLAG, &c.is_json, 0, 0, NULL},
         {"help", NULL, "print this", CT_OPTION_FLAG, &c.wants_help, 0, 0, NULL},
         {0},
@@ -164,14 +172,16 @@ int ct_cli_classify(int argc, char **argv)
               stderr);
         return CT_EXIT_USAGE;
     }
-    const struct ct_engine_options engine_options = {
+    struct ct_engine_options engine_options = {
         .n_threads = (int)c.n_threads,
         .max_sessions = 1,
         .activations = (enum ct_activations)c.activations,
     };
     struct ct_engine *engine = NULL;
     struct ct_error err;
-    enum ct_status status = ct_engine_open(positional[0], &engine_options, &engine, &err);
+    enum ct_status status = ct_cli_choose_machine(&c.machine, &engine_options, &err);
+    if (status == CT_OK)
+        status = ct_engine_open(positional[0], &engine_options, &engine, &err);
     if (status == CT_OK)
         status = classify(&c, engine, &err);
     ct_engine_close(engine);

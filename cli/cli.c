@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "engine/base/file.h"
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -71,36 +72,6 @@ double ct_cli_median(double *values, int n)
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
-enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes, struct ct_error *err)
-{
-    *out = NULL;
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return ct_error_set(err, CT_IO, "%s: %s", path, strerror(errno));
-    size_t capacity = 1 << 16, n = 0;
-    char *data = NULL;
-    for (;;) {
-        char *larger = realloc(data, capacity + 1);
-        if (larger == NULL)
-            break;
-        data = larger;
-        n += fread(data + n, 1, capacity - n, file);
-        if (n < capacity)
-            break;
-        capacity *= 2;
-    }
-    const bool is_whole = data != NULL && feof(file) && !ferror(file);
-    fclose(file);
-    if (!is_whole) {
-        free(data);
-        return ct_error_set(err, CT_IO, "%s: cannot be read", path);
-    }
-    data[n] = '\0';
-    *out = data;
-    *n_bytes = n;
-    return CT_OK;
-}
-
 enum ct_status ct_cli_replace_file(const char *path, const char *text, size_t n_bytes,
                                    struct ct_error *err)
 {
@@ -132,7 +103,7 @@ enum ct_status ct_cli_read_tokens(const struct ct_engine *engine, const char *pa
     char *text = NULL;
     size_t n_bytes = 0;
     *ids = NULL;
-    enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
+    enum ct_status status = ct_file_read(path, &text, &n_bytes, err);
     if (status != CT_OK)
         return status;
     const size_t capacity = 3 * n_bytes + CT_AROUND_TOK;
@@ -151,7 +122,7 @@ enum ct_status ct_cli_read_image(const struct ct_engine *engine, const char *pat
 {
     char *bytes;
     size_t n_bytes;
-    enum ct_status status = ct_cli_read_file(path, &bytes, &n_bytes, err);
+    enum ct_status status = ct_file_read(path, &bytes, &n_bytes, err);
     if (status != CT_OK)
         return status;
     status = ct_engine_read_image(engine, (const uint8_t *)bytes, n_bytes, planes, err);

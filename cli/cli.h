@@ -52,10 +52,6 @@ CT_MUST_CHECK enum ct_status ct_cli_parse_list(const char *option, const char *t
 /* Sorts values [n], n > 0, and returns their median. */
 double ct_cli_median(double *values, int n);
 
-/* A whole file, NUL-terminated, to be freed. CT_IO. */
-CT_MUST_CHECK enum ct_status ct_cli_read_file(const char *path, char **out, size_t *n_bytes,
-                                              struct ct_error *err);
-
 /* Puts text [n_bytes] at path in one go: whatever was there stays until all is written. What is no plain
  * file, as a pipe, is written to. CT_IO names the path. */
 CT_MUST_CHECK enum ct_status ct_cli_replace_file(const char *path, const char *text, size_t n_bytes,

@@ -6,6 +6,7 @@
 #include "cli/eval_sts.h"
 
 #include "cli/cli.h"
+#include "engine/base/file.h"
 #include "engine/base/scores.h"
 
 #include <math.h>
@@ -75,7 +76,7 @@ static enum ct_status read_pair(struct pairs *pairs, char **at, int line, struct
 static enum ct_status read_pairs(const char *path, struct pairs *pairs, struct ct_error *err)
 {
     size_t n_bytes, n_lines = 1;
-    enum ct_status status = ct_cli_read_file(path, &pairs->bytes, &n_bytes, err);
+    enum ct_status status = ct_file_read(path, &pairs->bytes, &n_bytes, err);
     if (status != CT_OK)
         return status;
     if (memchr(pairs->bytes, '\0', n_bytes) != NULL)

@@ -4,6 +4,7 @@
 #include "cli/gemmini_layer.h"
 #include "cli/gemmini_model.h"
 #include "cli/gemmini_time.h"
+#include "engine/base/file.h"
 #include "engine/base/json_text.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 /* What the command line says. */
 struct gemmini {
     const char *config_path, *mapping_path, *preset, *cycles_path;
-    bool is_json;
+    bool is_json, is_dynamic;
     struct ct_gemmini_layer layer; /* its tokens and page are a model's, too */
     int64_t depth;
     const char **paths;
@@ -103,7 +104,7 @@ static enum ct_status lay_over(const char *path, struct ct_gem_config *config, s
 {
     char *text;
     size_t n_bytes;
-    enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
+    enum ct_status status = ct_file_read(path, &text, &n_bytes, err);
     if (status != CT_OK)
         return status;
     status = ct_gem_config_parse(path, text, n_bytes, config, err);
@@ -127,7 +128,7 @@ static enum ct_status read_trace(const char *path, struct ct_gem_trace *trace, s
 {
     char *text;
     size_t n_bytes;
-    enum ct_status status = ct_cli_read_file(path, &text, &n_bytes, err);
+    enum ct_status status = ct_file_read(path, &text, &n_bytes, err);
     if (status != CT_OK)
         return status;
     status = ct_gem_trace_read(path, text, n_bytes, trace, err);
@@ -241,7 +242,8 @@ static enum ct_status print_model(const struct gemmini *options, struct ct_error
 {
     struct ct_gem_config config;
     const struct ct_gemmini_model model = {options->paths[0], options->layer.n_tokens,
-                                           options->depth, options->layer.page};
+                                           options->depth, options->is_dynamic,
+                                           options->layer.page};
     enum ct_status status = configure(options, &config, err);
     if (status == CT_OK)
         status = ct_gemmini_model_print(&model, &config, options->is_json, err);
@@ -337,6 +339,9 @@ int ct_cli_gemmini(int argc, char **argv)
          &options.layer.d_ff, 1, 65536, NULL},
         {"depth", "N", "model: tokens in the session before these (0).", CT_OPTION_INT,
          &options.depth, 0, 1 << 20, NULL},
+        {"dynamic", NULL,
+         "model: activations with one scale a token, and all but products on the host.",
+         CT_OPTION_FLAG, &options.is_dynamic, 0, 0, NULL},
         {"tokens", "N", "layer, model: tokens; an image has its own (512).", CT_OPTION_INT,
          &options.layer.n_tokens, 1, 16384, NULL},
         {"bits", "N", "layer: bits of an index of clustered weights; 0 is int8 weights (0).",

@@ -67,7 +67,8 @@ static enum ct_status find_step(const struct ct_gemmini_model *asked, const stru
     if (n_tokens + asked->depth > hparams->context_tok)
         return ct_error_set(err, CT_INVALID, "%lld tokens are more than the context of %d",
                             (long long)(n_tokens + asked->depth), hparams->context_tok);
-    *step = (struct ct_gem_step){(size_t)n_tokens, (size_t)(n_tokens + asked->depth), 1};
+    *step = (struct ct_gem_step){(size_t)n_tokens, (size_t)(n_tokens + asked->depth), 1,
+                                 asked->is_dynamic};
     return CT_OK;
 }
 
@@ -82,6 +83,7 @@ static void name_row(struct ct_gemmini_row *row)
         [CT_GEM_OP_RMSNORM] = "rmsnorm",
         [CT_GEM_OP_GATE] = "gate",
         [CT_GEM_OP_ROTARY] = "rotary",
+        [CT_GEM_OP_RESIDUAL] = "residual",
     };
     const struct ct_gem_op *op = &row->op;
     if (op->kind == CT_GEM_OP_MATMUL)
@@ -161,7 +163,7 @@ static enum ct_status write_page(const struct ct_gemmini_model *asked,
                                  const struct ct_gem_step *step, const struct priced *priced,
                                  struct ct_error *err)
 {
-    const struct ct_gem_step next = {1, step->n_keys + 1, 1};
+    const struct ct_gem_step next = {1, step->n_keys + 1, 1, step->is_dynamic};
     const bool has_next = !m->graph.is_encoder && step->n_rows > 1 &&
                           next.n_keys <= (size_t)ct_model_file_hparams(m->file)->context_tok;
     char title[256], names[2][64];
@@ -189,6 +191,8 @@ enum ct_status ct_gemmini_model_print(const struct ct_gemmini_model *asked,
     struct model m = {0};
     struct ct_gem_step step;
     struct ct_gem_config without = *config;
+    if (asked->is_dynamic)
+        config = &without;
     struct priced whole = {0}, host = {0};
     without.norm_enabled = 0;
     ct_graph_init(&m.graph);

@@ -8,10 +8,12 @@
 #include <stdint.h>
 
 /* path: a model's directory or GGUF file. n_tokens are read, behind depth others; of a vision model an image's.
- * page: where its page of HTML goes, which has the token after a decoder's prompt, too; NULL: nowhere. */
+ * is_dynamic: with one scale a token, all but products on the host, as the backend `gemmini` has it. page: where
+ * its page of HTML goes, which has the token after a decoder's prompt, too; NULL: nowhere. */
 struct ct_gemmini_model {
     const char *path;
     int64_t n_tokens, depth;
+    bool is_dynamic;
     const char *page;
 };
 

@@ -3,6 +3,7 @@
  * The prompt goes through the model's chat template where it has one (--raw: as it is). In a chat,
  * the session is kept from turn to turn, and only what is new is evaluated. */
 #include "cli/cli.h"
+#include "cli/simulated.h"
 #include "engine/base/clock.h"
 #include "engine/engine.h"
 
@@ -25,6 +26,7 @@ struct run {
     int64_t context_tok;
     int activations;
     int kv;
+    struct ct_cli_machine machine;
     bool is_raw;
     bool wants_cost;
     bool wants_help;
@@ -99,7 +101,8 @@ static enum ct_status evaluate(struct run *run, const int32_t *ids, int n, struc
         *last = (struct ct_slice){.session = run->session,
                                   .tokens = ids + i,
                                   .n_tokens = is_last ? n - i : max_step,
-                                  .n_logits = is_last ? 1 : 0};
+                                  .n_logits = is_last ? 1 : 0,
+                                  .is_simulated = true};
         status = ct_engine_step(run->engine, last, 1, err);
         if (status == CT_OK)
             ct_cost_add(cost, &last->cost);
@@ -186,6 +189,8 @@ static void print_cost(const struct run *run, const struct turn *turn)
             turn->n_generated, decode_s * 1e3, turn->decode.pj * 1e-9,
             decode_s > 0 ? turn->n_generated / decode_s : 0,
             ct_engine_info(run->engine)->energy_source);
+    ct_cli_print_simulated(ct_engine_info(run->engine), 2, (const char *[]){"prefill", "decode"},
+                           (const struct ct_cost *[]){&turn->prefill, &turn->decode});
 }
 
 static enum ct_status run_prompt(struct run *run, struct ct_error *err)
@@ -302,14 +307,16 @@ static enum ct_status run_chat(struct run *run, struct ct_error *err)
 
 static enum ct_status run_model(struct run *run, const char *model, struct ct_error *err)
 {
-    const struct ct_engine_options options = {
+    struct ct_engine_options options = {
         .n_threads = (int)run->n_threads,
         .context_tok = (int)run->context_tok,
         .max_sessions = 1,
         .activations = (enum ct_activations)run->activations,
         .kv = (enum ct_kv_type)run->kv,
     };
-    enum ct_status status = ct_engine_open(model, &options, &run->engine, err);
+    enum ct_status status = ct_cli_choose_machine(&run->machine, &options, err);
+    if (status == CT_OK)
+        status = ct_engine_open(model, &options, &run->engine, err);
     if (status != CT_OK)
         return status;
     if (ct_engine_info(run->engine)->is_encoder) {
@@ -355,6 +362,9 @@ int ct_cli_run(int argc, char **argv)
          CT_OPTION_CHOICE, &run.activations, 0, 0, "int8|float|w8a8|ibert"},
         {"kv", "TYPE", "how keys and values are kept: f16, or int8 in half of that (f16)",
          CT_OPTION_CHOICE, &run.kv, 0, 0, "f16|int8"},
+        ct_cli_backend_option(&run.machine),
+        ct_cli_preset_option(&run.machine),
+        ct_cli_config_option(&run.machine),
         {"cost", NULL, "print time and energy of each answer, by phase", CT_OPTION_FLAG,
          &run.wants_cost, 0, 0, NULL},
         {"help", NULL, "print this", CT_OPTION_FLAG, &run.wants_help, 0, 0, NULL},

@@ -2,6 +2,8 @@
  * was: settings.txt beside it says what the points were measured with. */
 #include "cli/study.h"
 
+#include "engine/base/file.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
@@ -76,7 +78,7 @@ static bool has_same_settings(const struct ct_study *study)
         return false;
     write_settings(study, memory);
     fclose(memory);
-    const bool is_same = ct_cli_read_file(path, &text, &n_text, &err) == CT_OK && ours != NULL &&
+    const bool is_same = ct_file_read(path, &text, &n_text, &err) == CT_OK && ours != NULL &&
                          strcmp(text, ours) == 0;
     free(text);
     free(ours);

@@ -22,6 +22,7 @@
 struct ct_engine;
 struct ct_pool; /* engine/base/pool.h */
 struct ct_session;
+struct ct_backend_type; /* see ct_backend_find */
 
 /* How activations meet the weights: in int8 with a scale for each 32 columns; as floats; or, W8A8, in
  * int8 with one scale a token, the weights in int8 with one a row (engine/runtime/w8a8.h); or, IBERT, in
@@ -48,6 +49,10 @@ struct ct_engine_options {
     bool has_prefix_cache; /* keep what sessions leave, for ct_session_reuse */
     enum ct_activations activations;
     enum ct_kv_type kv; /* how keys and values are kept */
+    /* NULL: the CPU. One for int8 accelerators brings its activations and keys and values in int8 with it;
+     * float activations are CT_INVALID then. */
+    const struct ct_backend_type *backend;
+    const char *machine_preset, *machine_file; /* of a simulated backend: gem_config.h; or NULL */
 };
 
 struct ct_sampling {
@@ -67,7 +72,9 @@ struct ct_sampling {
 struct ct_engine_info {
     const char *name;          /* the model's own name, or the directory's */
     const char *family;        /* "llama" */
-    const char *backend;       /* "cpu-avx2" and so on */
+    const char *backend;       /* that gives the values: "cpu-avx2" and so on */
+    const char *simulated;     /* "gemmini": the machine whose costs a slice may ask for; or NULL */
+    double simulated_ghz;      /* its clock */
     const char *energy_source; /* "rapl" or "estimate:<platform>" */
     /* Of a vision model: its input is one image a sequence, planes [n_channels, height, width], and
      * the sequence has context_tok tokens. n_channels 0: it reads tokens. */
@@ -76,8 +83,8 @@ struct ct_engine_info {
     } image;
     bool is_encoder; /* each sequence goes through one step whole, and gives one row */
     enum ct_task task;
-    int n_outputs;       /* floats in a row of logits: n_vocab, an encoder's vector, or n_labels */
-    int n_labels;        /* of a classifier, else 0 */
+    int n_outputs; /* floats in a row of logits: n_vocab, an encoder's vector, or n_labels */
+    int n_labels;  /* of a classifier, else 0 */
     /* The labels do not exclude each other: a sigmoid each, not one softmax. So it is with one label, a
      * cross-encoder's score. */
     bool is_multi_label;
@@ -98,8 +105,11 @@ struct ct_engine_info {
     struct ct_sampling sampling; /* what the model asks for where a request says nothing */
 };
 
-/* path: a GGUF file or a model directory. CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED, CT_MEMORY,
- * CT_IO. */
+/* By name: "cpu", "gemmini", "gemmini:ibert". NULL: there is none, and err lists them. */
+const struct ct_backend_type *ct_backend_find(const char *name, struct ct_error *err);
+
+/* path: a GGUF file or a model directory. CT_NOT_FOUND, CT_FORMAT, CT_UNSUPPORTED, CT_INVALID,
+ * CT_MEMORY, CT_IO. */
 CT_MUST_CHECK enum ct_status ct_engine_open(const char *path,
                                             const struct ct_engine_options *options,
                                             struct ct_engine **out, struct ct_error *err);
@@ -186,14 +196,16 @@ struct ct_page_counts ct_engine_count_pages(const struct ct_engine *engine);
 struct ct_slice {
     struct ct_session *session;
     const int32_t *tokens; /* [n_tokens], each within the vocabulary; a vision model has none */
-    const int32_t *types;  /* [n_tokens], see ct_engine_tokenize_pair; NULL: all 0. A model that does
+    const int32_t *types; /* [n_tokens], see ct_engine_tokenize_pair; NULL: all 0. A model that does
                             * not tell them apart takes no notice */
-    const float *pixels;   /* of a vision model: planes as ct_engine_read_image makes them */
-    int n_tokens;          /* >= 1; the session's tokens stay within what it was opened for */
-    int n_logits;          /* logits wanted for this many of the last tokens: 0, 1, or more; of an
+    const float *pixels;  /* of a vision model: planes as ct_engine_read_image makes them */
+    int n_tokens;         /* >= 1; the session's tokens stay within what it was opened for */
+    int n_logits;         /* logits wanted for this many of the last tokens: 0, 1, or more; of an
                             * encoder 1, for the sequence, or 0 */
     const float *logits; /* out: [n_logits] rows of n_outputs, valid until the next step; or NULL */
     int64_t ld_logits;   /* out: floats from one row of logits to the next */
+    bool
+        is_simulated; /* cost.simulated is wanted, which an engine without such a backend has not */
     struct ct_cost cost; /* out: this slice's share of the step */
 };
 

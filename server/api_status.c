@@ -100,18 +100,19 @@ static void write_model(const struct ct_model *model, struct ct_buffer *out)
                      "\"centroid\":{\"tasks\":[",
                      (long long)model->created_s);
     write_tasks(model, out);
+    const char *quote = info->simulated != NULL ? "\"" : "";
     ct_buffer_printf(
         out,
-        "],\"family\":\"%s\",\"backend\":\"%s\",\"n_parameters\":%lld,"
+        "],\"family\":\"%s\",\"backend\":\"%s\",\"simulated\":%s%s%s,\"n_parameters\":%lld,"
         "\"n_weight_bytes\":%lld,\"context_tok\":%d,\"n_vocab\":%d,\"n_labels\":%d,\"input\":\"%"
         "s\","
         "\"has_chat_template\":%s,\"sampling\":{\"temperature\":%.7g,\"top_p\":%.7g,\"top_k\":%d,"
         "\"min_p\":%.7g}}}",
-        info->family, info->backend, (long long)info->n_parameters, (long long)info->n_weight_bytes,
-        info->context_tok, info->n_vocab, info->n_labels,
-        info->image.n_channels > 0 ? "image" : "text", info->has_chat_template ? "true" : "false",
-        info->sampling.temperature, info->sampling.top_p, info->sampling.top_k,
-        info->sampling.min_p);
+        info->family, info->backend, quote, info->simulated != NULL ? info->simulated : "null",
+        quote, (long long)info->n_parameters, (long long)info->n_weight_bytes, info->context_tok,
+        info->n_vocab, info->n_labels, info->image.n_channels > 0 ? "image" : "text",
+        info->has_chat_template ? "true" : "false", info->sampling.temperature,
+        info->sampling.top_p, info->sampling.top_k, info->sampling.min_p);
 }
 
 void ct_handle_models(struct ct_exchange *x)

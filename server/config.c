@@ -33,6 +33,21 @@ static void make_options(struct ct_config *config, struct ct_option options[MAX_
     options[n] = (struct ct_option){0};
 }
 
+/* Options of a simulated machine are for models that run on one. */
+static enum ct_status check_machine(const struct ct_config *config, struct ct_error *err)
+{
+    const char *option = config->gemmini_preset != NULL   ? "--gemmini-preset"
+                         : config->gemmini_config != NULL ? "--gemmini-config"
+                                                          : NULL;
+    for (int i = 0; i < config->list.n && option != NULL; i++)
+        if (strcmp(config->list.places[i].backend, "cpu") != 0)
+            option = NULL;
+    return option == NULL
+               ? CT_OK
+               : ct_error_set(err, CT_INVALID,
+                              "%s: no model runs on a simulated machine (--backend)", option);
+}
+
 enum ct_status ct_config_parse(struct ct_config *config, int argc, char **argv,
                                struct ct_error *err)
 {
@@ -50,7 +65,15 @@ enum ct_status ct_config_parse(struct ct_config *config, int argc, char **argv,
                             "--host: other machines can reach %s and there are no keys; "
                             "--allow-public says that this is meant",
                             config->host);
-    return ct_model_list_init(&config->list, &config->models, &config->folders, err);
+    status = ct_model_list_init(&config->list, &config->models, &config->folders, err);
+    if (status != CT_OK)
+        return status;
+    status = ct_model_list_choose(&config->list, &config->backends, err);
+    if (status == CT_OK)
+        status = check_machine(config, err);
+    if (status != CT_OK)
+        ct_model_list_deinit(&config->list);
+    return status;
 }
 
 void ct_config_deinit(struct ct_config *config)

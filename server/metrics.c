@@ -47,8 +47,8 @@ void ct_metrics_add(struct ct_metrics *metrics, const struct ct_request *request
     ct_request_ledger(request, &ledger);
     sums->n_prompt_tok += (uint64_t)ledger.n_prompt_tok;
     sums->n_generated_tok += (uint64_t)ledger.n_generated_tok;
-    sums->prefill_j += ledger.prefill.pj * 1e-12;
-    sums->decode_j += ledger.decode.pj * 1e-12;
+    ct_cost_add(&sums->prefill, &ledger.prefill);
+    ct_cost_add(&sums->decode, &ledger.decode);
     if (is_cancelled) {
         sums->n_cancelled++;
         return;
@@ -153,10 +153,13 @@ static void write_process(const struct ct_metrics *metrics, struct ct_buffer *ou
 
 static const struct {
     const char *name, *type, *labels, *help;
+    bool is_simulated;
 } series[] = {
-#define CT_METRIC(name, type, labels, value, help) {name, type, labels, help},
+#define CT_METRIC(name, type, labels, value, help)           {name, type, labels, help, false},
+#define CT_METRIC_SIMULATED(name, type, labels, value, help) {name, type, labels, help, true},
 #include "server/metrics.def"
 #undef CT_METRIC
+#undef CT_METRIC_SIMULATED
 };
 enum { N_SERIES = sizeof series / sizeof series[0] };
 
@@ -165,23 +168,35 @@ static void evaluate(const struct ct_model_metrics *sums, const struct ct_model 
 {
     struct ct_batcher_stats stats;
     const struct ct_roster_stats *roster = &stats.roster;
+    const struct ct_simulated *prefill = &sums->prefill.simulated,
+                              *decode = &sums->decode.simulated;
+    const double hz = model->info->simulated_ghz * 1e9;
     int n = 0;
     ct_batcher_stats(model->batcher, &stats);
-#define CT_METRIC(name, type, labels, value, help) values[n++] = (double)(value);
+#define CT_METRIC(name, type, labels, value, help)           values[n++] = (double)(value);
+#define CT_METRIC_SIMULATED(name, type, labels, value, help) values[n++] = (double)(value);
 #include "server/metrics.def"
 #undef CT_METRIC
+#undef CT_METRIC_SIMULATED
 }
 
 static void write_series(const struct ct_metrics *metrics, const struct ct_models *models,
                          struct ct_buffer *out)
 {
     double values[CT_MAX_MODELS][N_SERIES];
-    for (int m = 0; m < models->n; m++)
+    bool has_simulated = false;
+    for (int m = 0; m < models->n; m++) {
         evaluate(&metrics->models[m], &models->all[m], values[m]);
+        has_simulated |= models->all[m].info->simulated != NULL;
+    }
     for (int i = 0; i < N_SERIES; i++) {
+        if (series[i].is_simulated && !has_simulated)
+            continue;
         if (i == 0 || strcmp(series[i].name, series[i - 1].name) != 0)
             head(out, series[i].name, series[i].type, series[i].help);
         for (int m = 0; m < models->n; m++) {
+            if (series[i].is_simulated && models->all[m].info->simulated == NULL)
+                continue;
             sample(out, series[i].name, "", &models->all[m]);
             ct_buffer_printf(out, "%s} %.17g\n", series[i].labels, values[m][i]);
         }

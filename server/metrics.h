@@ -20,7 +20,7 @@ struct ct_histogram {
 struct ct_model_metrics {
     uint64_t n_cancelled;
     uint64_t n_prompt_tok, n_generated_tok;
-    double prefill_j, decode_j; /* joules */
+    struct ct_cost prefill, decode;
     struct ct_histogram queue_s, first_token_s, token_s, request_s;
 };
 

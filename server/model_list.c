@@ -1,6 +1,7 @@
 #include "server/model_list.h"
 
 #include "engine/base/path.h"
+#include "engine/engine.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +25,7 @@ static enum ct_status add(struct ct_model_list *list, const char *option, const 
     memcpy(place->name, name, n_name);
     place->name[n_name] = '\0';
     place->path = path;
+    place->backend = "cpu";
     for (int i = 0; i < list->n; i++)
         if (strcmp(list->places[i].name, place->name) == 0)
             return ct_error_set(err, CT_INVALID,
@@ -120,6 +122,37 @@ enum ct_status ct_model_list_init(struct ct_model_list *list, const struct ct_op
         status = ct_error_set(err, CT_INVALID, "--model or --models is required");
     if (status != CT_OK)
         ct_model_list_deinit(list);
+    return status;
+}
+
+/* A model's name may have a = in it, so the last one counts. */
+static enum ct_status choose(struct ct_model_list *list, const char *value, struct ct_error *err)
+{
+    const char *equals = strrchr(value, '=');
+    const size_t n_name = equals != NULL ? (size_t)(equals - value) : 0;
+    const char *name = equals != NULL ? equals + 1 : value;
+    bool is_found = equals == NULL;
+    if (ct_backend_find(name, err) == NULL)
+        return ct_error_prefix(err, "--backend %s", value);
+    for (int i = 0; i < list->n; i++) {
+        struct ct_model_place *place = &list->places[i];
+        if (equals != NULL &&
+            (strlen(place->name) != n_name || memcmp(place->name, value, n_name) != 0))
+            continue;
+        place->backend = name;
+        is_found = true;
+    }
+    return is_found ? CT_OK
+                    : ct_error_set(err, CT_INVALID, "--backend %s: no model is called %.*s", value,
+                                   (int)n_name, value);
+}
+
+enum ct_status ct_model_list_choose(struct ct_model_list *list,
+                                    const struct ct_option_list *backends, struct ct_error *err)
+{
+    enum ct_status status = CT_OK;
+    for (int i = 0; i < backends->n && status == CT_OK; i++)
+        status = choose(list, backends->values[i], err);
     return status;
 }
 

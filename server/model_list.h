@@ -9,8 +9,9 @@
 enum { CT_MAX_MODELS = 64 };
 
 struct ct_model_place {
-    char name[128];   /* what clients call it; each is there once */
-    const char *path; /* a directory or a GGUF file */
+    char name[128];      /* what clients call it; each is there once */
+    const char *path;    /* a directory or a GGUF file */
+    const char *backend; /* a name of ct_backend_find */
 };
 
 struct ct_model_list {
@@ -27,6 +28,11 @@ CT_MUST_CHECK enum ct_status ct_model_list_init(struct ct_model_list *list,
                                                 const struct ct_option_list *models,
                                                 const struct ct_option_list *folders,
                                                 struct ct_error *err);
+/* backends: [MODEL=]NAME each, for one or all of the list; the later one holds. Kept by the caller.
+ * CT_INVALID: there is no such model; CT_NOT_FOUND: no such backend. */
+CT_MUST_CHECK enum ct_status ct_model_list_choose(struct ct_model_list *list,
+                                                  const struct ct_option_list *backends,
+                                                  struct ct_error *err);
 void ct_model_list_deinit(struct ct_model_list *list);
 
 #endif

@@ -25,7 +25,7 @@ static enum ct_status open_model(struct ct_models *models, const struct ct_confi
     const int i = models->n_open;
     const struct ct_model_place *place = &config->list.places[i];
     struct ct_model *model = &models->all[i];
-    const struct ct_engine_options options = {
+    struct ct_engine_options options = {
         .pool = models->pool,
         .context_tok = (int)config->context_tok,
         .memory_bytes = memory_bytes,
@@ -34,6 +34,11 @@ static enum ct_status open_model(struct ct_models *models, const struct ct_confi
         .activations = (enum ct_activations)config->activations,
         .kv = config->kv == 0 ? CT_KV_F16 : CT_KV_INT8,
     };
+    if (strcmp(place->backend, "cpu") != 0) {
+        options.backend = ct_backend_find(place->backend, err);
+        options.machine_preset = config->gemmini_preset;
+        options.machine_file = config->gemmini_config;
+    }
     ct_log(CT_LOG_INFO, "loading %s from %s (%d of %d)", place->name, place->path, i + 1,
            config->list.n);
     const enum ct_status status = ct_engine_open(place->path, &options, &model->engine, err);

@@ -116,6 +116,7 @@ static enum ct_status read_model(struct ct_openai_reader *reader, const json_t *
     const uint64_t seed = request->sampling.seed; /* drawn already */
     request->sampling = reader->model->info->sampling;
     request->sampling.seed = seed;
+    request->is_simulated = reader->model->info->simulated != NULL;
     return check_task(reader);
 }
 
@@ -143,6 +144,24 @@ static enum ct_status read_stream_options(struct ct_openai_reader *reader, const
             return ct_openai_refuse(reader, field, member, "false; no other value is supported");
     }
     return CT_OK;
+}
+
+/* The CPU, or the machine that the model was given. */
+static enum ct_status read_backend(struct ct_openai_reader *reader, const json_t *value)
+{
+    const char *simulated = reader->model->info->simulated;
+    const char *name = json_is_string(value) ? json_string_value(value) : "";
+    char expected[192];
+    reader->request->is_simulated = simulated != NULL && strcmp(name, simulated) == 0;
+    if (reader->request->is_simulated || strcmp(name, "cpu") == 0)
+        return CT_OK;
+    if (simulated != NULL)
+        snprintf(expected, sizeof expected, "\"cpu\" or \"%s\", which %.96s runs on", simulated,
+                 reader->model->name);
+    else
+        snprintf(expected, sizeof expected, "\"cpu\", all that %.96s was given (serve --backend)",
+                 reader->model->name);
+    return ct_openai_refuse(reader, "backend", value, expected);
 }
 
 static enum ct_status read_seed(struct ct_openai_reader *reader, const json_t *value)

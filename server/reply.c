@@ -197,17 +197,46 @@ static void write_usage(const struct ct_ledger *ledger, struct ct_buffer *out)
         (long long)ledger->n_cached_tok);
 }
 
-void ct_reply_write_cost(const struct ct_model *model, const struct ct_ledger *ledger,
+static void write_simulated(const struct ct_engine_info *info, const char *phase,
+                            const struct ct_simulated *simulated, struct ct_buffer *out)
+{
+    static const char *const names[CT_SIMULATED_PARTS] = {
+        [CT_SIMULATED_MAC] = "mac",   [CT_SIMULATED_SRAM] = "sram", [CT_SIMULATED_NORM] = "norm",
+        [CT_SIMULATED_DRAM] = "dram", [CT_SIMULATED_HOST] = "host",
+    };
+    ct_buffer_printf(out,
+                     ",\"%s\":{\"cycles\":%.0f,\"host_cycles\":%.0f,\"ms\":%.6g,"
+                     "\"macs\":%.0f,\"utilisation\":%.6g,\"dram_bytes\":%.0f,"
+                     "\"energy_mj\":{\"total\":%.6g",
+                     phase, simulated->cycles, simulated->host_cycles,
+                     simulated->cycles / info->simulated_ghz * 1e-6, simulated->macs,
+                     ct_simulated_utilisation(simulated), simulated->dram_bytes,
+                     ct_simulated_pj(simulated) * 1e-9);
+    for (int i = 0; i < CT_SIMULATED_PARTS; i++)
+        ct_buffer_printf(out, ",\"%s\":%.6g", names[i], simulated->pj[i] * 1e-9);
+    ct_buffer_text(out, "}}");
+}
+
+void ct_reply_write_cost(const struct ct_request *request, const struct ct_ledger *ledger,
                          struct ct_buffer *out)
 {
+    const struct ct_engine_info *info = request->model->info;
     ct_buffer_printf(out,
                      ",\"centroid\":{\"queue_ms\":%.3f,\"prefill_ms\":%.3f,\"decode_ms\":%.3f,"
                      "\"energy_mj\":{\"prefill\":%.6g,\"decode\":%.6g},\"energy_source\":",
                      (double)ledger->queue_ns * 1e-6, (double)ledger->prefill_ns * 1e-6,
                      (double)ledger->decode_ns * 1e-6, ledger->prefill.pj * 1e-9,
                      ledger->decode.pj * 1e-9);
-    ct_buffer_json(out, model->info->energy_source, strlen(model->info->energy_source));
-    ct_buffer_printf(out, ",\"backend\":\"%s\"}", model->info->backend);
+    ct_buffer_json(out, info->energy_source, strlen(info->energy_source));
+    ct_buffer_printf(out, ",\"backend\":\"%s\"", info->backend);
+    if (request->is_simulated && !request->is_estimate) {
+        ct_buffer_printf(out, ",\"simulated\":{\"backend\":\"%s\",\"clock_ghz\":%.9g",
+                         info->simulated, info->simulated_ghz);
+        write_simulated(info, "prefill", &ledger->prefill.simulated, out);
+        write_simulated(info, "decode", &ledger->decode.simulated, out);
+        ct_buffer_text(out, "}");
+    }
+    ct_buffer_text(out, "}");
 }
 
 void ct_reply_write_estimate(const struct ct_request *request, struct ct_buffer *out)
@@ -220,7 +249,7 @@ void ct_reply_write_estimate(const struct ct_request *request, struct ct_buffer 
                      ",\"prompt_tokens\":%lld,\"cached_tokens\":%lld,\"max_output_tokens\":%lld",
                      (long long)estimate->n_prompt_tok, (long long)estimate->n_cached_tok,
                      (long long)estimate->n_generated_tok);
-    ct_reply_write_cost(model, estimate, out);
+    ct_reply_write_cost(request, estimate, out);
     ct_buffer_text(out, "}");
 }
 
@@ -243,7 +272,7 @@ void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out)
     }
     ct_buffer_text(out, "]");
     write_usage(&ledger, out);
-    ct_reply_write_cost(reply->request->model, &ledger, out);
+    ct_reply_write_cost(reply->request, &ledger, out);
     ct_buffer_text(out, "}");
 }
 
@@ -279,7 +308,7 @@ static void write_event(struct ct_reply *reply, int i, enum ct_finish finish,
     write_finish(finish, out);
     ct_buffer_text(out, reply->request->has_usage ? "],\"usage\":null" : "]");
     if (ledger != NULL)
-        ct_reply_write_cost(reply->request->model, ledger, out);
+        ct_reply_write_cost(reply->request, ledger, out);
     ct_buffer_text(out, "}\n\n");
     out->is_short |= choice->text.is_short;
     choice->text.n_bytes = 0;
@@ -311,7 +340,7 @@ static void write_end(struct ct_reply *reply)
         write_head(reply, true, &reply->out);
         ct_buffer_text(&reply->out, "]");
         write_usage(&ledger, &reply->out);
-        ct_reply_write_cost(reply->request->model, &ledger, &reply->out);
+        ct_reply_write_cost(reply->request, &ledger, &reply->out);
         ct_buffer_text(&reply->out, "}\n\n");
     }
     ct_buffer_text(&reply->out, "data: [DONE]\n\n");

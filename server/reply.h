@@ -55,7 +55,7 @@ void ct_reply_write(struct ct_reply *reply, struct ct_buffer *out);
 void ct_reply_write_estimate(const struct ct_request *request, struct ct_buffer *out);
 
 /* The member "centroid" of every answer, with the comma in front of it. */
-void ct_reply_write_cost(const struct ct_model *model, const struct ct_ledger *ledger,
+void ct_reply_write_cost(const struct ct_request *request, const struct ct_ledger *ledger,
                          struct ct_buffer *out);
 
 /* At most max bytes of the next events; 0 when there are none yet, or, where is_over, no more. */

@@ -142,6 +142,6 @@ void ct_reply_write_rows(struct ct_request *request, struct ct_buffer *out)
         write_items(request, out);
     ct_buffer_printf(out, "],\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}",
                      (long long)ledger.n_prompt_tok, (long long)ledger.n_prompt_tok);
-    ct_reply_write_cost(model, &ledger, out);
+    ct_reply_write_cost(request, &ledger, out);
     ct_buffer_text(out, "}");
 }

@@ -128,6 +128,7 @@ struct ct_request {
     int n_top;              /* the likeliest labels, or the most relevant documents; 0: not said */
     bool has_documents;     /* the answer repeats them: */
     const char **documents; /* in their order; or NULL */
+    bool is_simulated;      /* the costs of the model's simulated machine are wanted */
     int priority;           /* lower is earlier */
     double timeout_s;       /* 0: none */
     uint64_t client;        /* whose it is, for fairness */

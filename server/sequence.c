@@ -73,6 +73,7 @@ struct ct_slice ct_sequence_slice(const struct ct_sequence *sequence)
         .pixels = sequence->prompt->pixels,
         .n_tokens = turn->n_step,
         .n_logits = turn->n_done + turn->n_step == turn->n_tok,
+        .is_simulated = sequence->request->is_simulated,
     };
 }
 

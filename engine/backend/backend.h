@@ -52,6 +52,14 @@ static inline size_t ct_page_elements(const struct ct_graph *graph, bool is_i8)
            ct_page_part_elements(&graph->heads, is_i8);
 }
 
+/* One session's rows of a step, for what they cost. */
+struct ct_part {
+    int n_rows;
+    int n_before;      /* positions of the session before them */
+    int n_logits;      /* for the last of them; of an encoder 1, for the sequence, or 0 */
+    bool is_simulated; /* a simulated machine's costs are wanted, too */
+};
+
 struct ct_backend {
     const struct ct_backend_ops *ops;
 };
@@ -64,13 +72,32 @@ struct ct_backend_ops {
     void (*run)(struct ct_backend *backend, const struct ct_batch *batch, int begin, int end);
     /* A value's place: row stride *ld floats. What is there lives as long as plan.c says. */
     float *(*value)(const struct ct_backend *backend, int value, int64_t *ld);
-    /* Counts of one row that sees n_keys: its multiply-accumulates, activations and own KV, with the
-     * vocabulary's matrix where its logits are wanted. ns and pj stay 0. */
-    void (*row_cost)(const struct ct_backend *backend, int n_keys, bool has_logits,
-                     struct ct_cost *cost);
-    /* Weight bytes that a step reads once, whatever its rows. */
-    uint64_t (*step_bytes)(const struct ct_backend *backend, bool has_logits);
+    /* What the parts [n] of a step that is about to run count to: multiply-accumulates, bytes of
+     * activations and own KV, and what the step reads once, shared by rows; ns and pj stay 0. Where
+     * a part asks for it, the simulated costs. On an error the step does not run. */
+    CT_MUST_CHECK enum ct_status (*cost)(struct ct_backend *backend, const struct ct_part *parts,
+                                         int n, struct ct_cost *costs, struct ct_error *err);
     void (*close)(struct ct_backend *backend);
+};
+
+/* What a backend that stands on the CPU's is opened with; all of it outlives the backend. */
+struct ct_backend_setup {
+    const struct ct_graph *graph;     /* planned */
+    const struct ct_matrix *matrices; /* [n_slots] */
+    const int *index_bits;            /* [n_slots]: of clustered weights as stored, 0 for others */
+    struct ct_backend *host;          /* the CPU's: has the values, and runs what this one leaves */
+    const char *preset, *config_path; /* of the machine; NULL: its own */
+};
+
+/* A kind of backend on top of the CPU's: docs/add-a-backend.md. */
+struct ct_backend_type {
+    const char *name;
+    /* Takes this alone, with keys and values in int8: W8A8, or integers throughout (runtime/ibert.h). */
+    bool is_w8a8, is_ibert;
+    bool is_simulated; /* gives costs of a machine, not values of its own; then it has: */
+    double (*ghz)(const struct ct_backend *backend);
+    enum ct_status (*open)(const struct ct_backend_setup *setup, struct ct_backend **out,
+                           struct ct_error *err);
 };
 
 #endif

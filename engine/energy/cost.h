@@ -10,15 +10,60 @@ enum ct_energy_source {
     CT_ENERGY_RAPL,  /* read from the processor */
 };
 
+/* What a simulated machine says of the same work; all 0 where there is none, or nobody asked. A part of a
+ * batch has its share, hence the fractions. */
+enum ct_simulated_part {
+    CT_SIMULATED_MAC, /* the array: multiply-accumulates and its registers */
+    CT_SIMULATED_SRAM,
+    CT_SIMULATED_NORM, /* units that normalise */
+    CT_SIMULATED_DRAM,
+    CT_SIMULATED_HOST,
+    CT_SIMULATED_PARTS
+};
+struct ct_simulated {
+    double cycles;      /* of the machine's clock, from begin to end */
+    double host_cycles; /* of these, while it waited for its host */
+    double macs;
+    double full_macs; /* that its array could have done in these cycles */
+    double dram_bytes;
+    double pj[CT_SIMULATED_PARTS];
+};
+
 /* pj stays 0 until energy.c has filled it in, from a reading or from the counts. */
 struct ct_cost {
-    uint64_t ns;         /* wall time */
-    uint64_t macs_i8;    /* int8 x int8 -> int32 */
-    uint64_t macs_f32;   /* float multiply-adds */
-    uint64_t bytes_dram; /* weights and KV streamed from memory */
+    uint64_t ns;          /* wall time */
+    uint64_t macs_i8;     /* int8 x int8 -> int32 */
+    uint64_t macs_f32;    /* float multiply-adds */
+    uint64_t bytes_dram;  /* weights and KV streamed from memory */
     uint64_t bytes_cache; /* activations, read and written */
     double pj;
+    struct ct_simulated simulated;
 };
+
+static inline void ct_simulated_add(struct ct_simulated *sum, const struct ct_simulated *part)
+{
+    sum->cycles += part->cycles;
+    sum->host_cycles += part->host_cycles;
+    sum->macs += part->macs;
+    sum->full_macs += part->full_macs;
+    sum->dram_bytes += part->dram_bytes;
+    for (int i = 0; i < CT_SIMULATED_PARTS; i++)
+        sum->pj[i] += part->pj[i];
+}
+
+/* Of the array, over all cycles. */
+static inline double ct_simulated_utilisation(const struct ct_simulated *simulated)
+{
+    return simulated->full_macs > 0 ? simulated->macs / simulated->full_macs : 0;
+}
+
+static inline double ct_simulated_pj(const struct ct_simulated *simulated)
+{
+    double pj = 0;
+    for (int i = 0; i < CT_SIMULATED_PARTS; i++)
+        pj += simulated->pj[i];
+    return pj;
+}
 
 static inline void ct_cost_add(struct ct_cost *sum, const struct ct_cost *part)
 {
@@ -28,6 +73,7 @@ static inline void ct_cost_add(struct ct_cost *sum, const struct ct_cost *part)
     sum->bytes_dram += part->bytes_dram;
     sum->bytes_cache += part->bytes_cache;
     sum->pj += part->pj;
+    ct_simulated_add(&sum->simulated, &part->simulated);
 }
 
 #endif

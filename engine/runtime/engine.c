@@ -106,6 +106,49 @@ static bool has_int8_kv(const struct ct_engine_options *options)
     return options->kv == CT_KV_INT8 || options->activations == CT_ACTIVATIONS_IBERT;
 }
 
+/* As stored, whatever the binding made of the weights. */
+static enum ct_status note_index_bits(struct ct_engine *engine, struct ct_error *err)
+{
+    struct ct_clustered stored;
+    engine->index_bits = calloc((size_t)engine->graph.n_slots + 1, sizeof *engine->index_bits);
+    if (engine->index_bits == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for %d weights", engine->graph.n_slots);
+    for (int i = 0; i < engine->graph.n_slots; i++)
+        if (ct_model_file_clustered(engine->file, engine->graph.slots[i].name, &stored, NULL) ==
+            CT_OK)
+            engine->index_bits[i] = stored.bits;
+    return CT_OK;
+}
+
+/* The backend that is asked for, on the CPU's; or that alone. */
+static enum ct_status open_on_top(struct ct_engine *engine, const struct ct_engine_options *options,
+                                  struct ct_error *err)
+{
+    struct ct_engine_info *info = &engine->info;
+    const struct ct_backend_type *type = options->backend;
+    const struct ct_backend_setup setup = {.graph = &engine->graph,
+                                           .matrices = engine->binding.matrices,
+                                           .index_bits = engine->index_bits,
+                                           .host = engine->host,
+                                           .preset = options->machine_preset,
+                                           .config_path = options->machine_file};
+    engine->backend = engine->host;
+    if (type != NULL && type->open != NULL) {
+        enum ct_status status = type->open(&setup, &engine->backend, err);
+        if (status != CT_OK) {
+            engine->backend = NULL;
+            return status;
+        }
+    }
+    info->backend = engine->backend->ops->name(engine->backend);
+    if (type != NULL && type->is_simulated) {
+        info->simulated = info->backend;
+        info->simulated_ghz = type->ghz(engine->backend);
+        info->backend = engine->host->ops->name(engine->host);
+    }
+    return CT_OK;
+}
+
 static enum ct_status open_backend(struct ct_engine *engine,
                                    const struct ct_engine_options *options, struct ct_error *err)
 {
@@ -120,16 +163,19 @@ static enum ct_status open_backend(struct ct_engine *engine,
         .is_kv_i8 = has_int8_kv(options),
     };
     enum ct_status status = adapt(engine, options->activations, err);
+    if (status == CT_OK)
+        status = note_index_bits(engine, err);
     if (status == CT_OK && ct_graph_plan(&engine->graph, engine->info.max_step_tok,
                                          engine->info.max_step_logits) != CT_OK)
         status = ct_error_set(err, CT_MEMORY, "no memory for the plan");
     if (status == CT_OK)
-        status = ct_cpu_open(&engine->graph, engine->binding.matrices, &cpu, &engine->backend, err);
+        status = ct_cpu_open(&engine->graph, engine->binding.matrices, &cpu, &engine->host, err);
+    if (status == CT_OK)
+        status = open_on_top(engine, options, err);
     if (status == CT_OK)
         status = ct_energy_meter_open(NULL, NULL, &engine->meter, err);
     if (status != CT_OK)
         return status;
-    engine->info.backend = engine->backend->ops->name(engine->backend);
     engine->info.energy_source = ct_energy_meter_name(engine->meter);
     engine->info.n_parameters = engine->binding.n_parameters;
     engine->info.n_weight_bytes = engine->binding.n_bytes;
@@ -181,13 +227,15 @@ static enum ct_status open_pages(struct ct_engine *engine, const struct ct_engin
     engine->logit_rows = calloc((size_t)info->max_step_logits, sizeof *engine->logit_rows);
     engine->row_pages = calloc((size_t)info->max_step_tok, sizeof *engine->row_pages);
     engine->row_pixels = calloc((size_t)info->max_step_tok, sizeof *engine->row_pixels);
+    engine->parts = calloc((size_t)info->max_sessions, sizeof *engine->parts);
+    engine->costs = calloc((size_t)info->max_sessions, sizeof *engine->costs);
     engine->sampling = calloc(2 * (size_t)info->n_vocab + 1, sizeof *engine->sampling);
     engine->sampling_ids = calloc((size_t)info->n_vocab + 1, sizeof *engine->sampling_ids);
     if (engine->sessions == NULL || engine->session_page_ids == NULL ||
         engine->session_pages == NULL || engine->tokens == NULL || engine->types == NULL ||
         engine->positions == NULL || engine->lengths == NULL || engine->logit_rows == NULL ||
-        engine->row_pages == NULL || engine->row_pixels == NULL || engine->sampling == NULL ||
-        engine->sampling_ids == NULL)
+        engine->row_pages == NULL || engine->row_pixels == NULL || engine->parts == NULL ||
+        engine->costs == NULL || engine->sampling == NULL || engine->sampling_ids == NULL)
         return ct_error_set(err, CT_MEMORY, "no memory for %d sessions", info->max_sessions);
     for (int i = 0; i < info->max_sessions; i++)
         engine->sessions[i] =
@@ -214,11 +262,32 @@ static enum ct_status check_options(const struct ct_engine_options *o, struct ct
     return CT_OK;
 }
 
-enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *options,
+/* What is asked for, with what the backend brings. */
+static enum ct_status complete_options(const struct ct_engine_options *asked,
+                                       struct ct_engine_options *options, struct ct_error *err)
+{
+    *options = *asked;
+    if (asked->backend != NULL && (asked->backend->is_w8a8 || asked->backend->is_ibert)) {
+        if (asked->activations == CT_ACTIVATIONS_FLOAT)
+            return ct_error_set(err, CT_INVALID,
+                                "backend %s multiplies int8, not float activations",
+                                asked->backend->name);
+        options->activations =
+            asked->backend->is_ibert ? CT_ACTIVATIONS_IBERT : CT_ACTIVATIONS_W8A8;
+        options->kv = CT_KV_INT8;
+    }
+    if ((asked->machine_preset != NULL || asked->machine_file != NULL) &&
+        (asked->backend == NULL || !asked->backend->is_simulated))
+        return ct_error_set(err, CT_INVALID, "a preset or configuration is a simulated backend's");
+    return check_options(options, err);
+}
+
+enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *asked,
                               struct ct_engine **out, struct ct_error *err)
 {
+    struct ct_engine_options options_asked, *options = &options_asked;
     *out = NULL;
-    enum ct_status status = check_options(options, err);
+    enum ct_status status = complete_options(asked, options, err);
     if (status != CT_OK)
         return status;
     struct ct_engine *engine = calloc(1, sizeof *engine);
@@ -254,8 +323,10 @@ void ct_engine_close(struct ct_engine *engine)
 {
     if (engine == NULL)
         return;
-    if (engine->backend != NULL)
+    if (engine->backend != NULL && engine->backend != engine->host)
         engine->backend->ops->close(engine->backend);
+    if (engine->host != NULL)
+        engine->host->ops->close(engine->host);
     ct_pool_close(engine->own_pool);
     ct_energy_meter_close(engine->meter);
     ct_kv_deinit(&engine->kv);
@@ -274,6 +345,9 @@ void ct_engine_close(struct ct_engine *engine)
     free(engine->logit_rows);
     free(engine->row_pages);
     free(engine->row_pixels);
+    free(engine->parts);
+    free(engine->costs);
+    free(engine->index_bits);
     free(engine->sampling);
     free(engine->sampling_ids);
     free(engine);

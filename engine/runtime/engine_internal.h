@@ -30,8 +30,9 @@ struct ct_engine {
     struct ct_text text;
     struct ct_graph graph;
     struct ct_binding binding;
-    struct ct_pool *pool, *own_pool; /* own_pool: NULL where it is shared */
-    struct ct_backend *backend;
+    struct ct_pool *pool, *own_pool;   /* own_pool: NULL where it is shared */
+    struct ct_backend *host, *backend; /* the CPU's; that, or one that stands on it */
+    int *index_bits;                   /* [n_slots]: see struct ct_backend_setup */
     struct ct_energy_meter *meter;
     struct ct_peaks *peaks; /* NULL: steps are not observed; see peaks.h */
     struct ct_kv kv;
@@ -42,6 +43,9 @@ struct ct_engine {
     int32_t *tokens, *types, *positions, *lengths, *logit_rows;
     uint16_t *const **row_pages;
     const float **row_pixels;
+    /* The step's slices, counted: [max_sessions]. */
+    struct ct_part *parts;
+    struct ct_cost *costs;
     float *sampling;       /* [2 n_vocab]: scratch of ct_sampler_next */
     int32_t *sampling_ids; /* [n_vocab] */
 };

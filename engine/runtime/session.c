@@ -205,34 +205,26 @@ static struct ct_batch fill_batch(struct ct_engine *engine, const struct ct_slic
     return batch;
 }
 
-/* The counted work of a slice; the weights, which the step reads once, are shared out by rows. */
-static struct ct_cost count_slice(const struct ct_engine *engine, const struct ct_slice *slice,
-                                  uint64_t weight_bytes, int n_rows)
+/* What the slices of a step that is about to run count to. */
+static enum ct_status count_slices(struct ct_engine *engine, struct ct_slice *slices, int n,
+                                   struct ct_error *err)
 {
-    const struct ct_backend *backend = engine->backend;
-    struct ct_cost sum = {0};
-    for (int t = 0; t < slice->n_tokens; t++) {
-        struct ct_cost row;
-        const int n_keys =
-            engine->graph.is_encoder ? slice->n_tokens : slice->session->n_tok + t + 1;
-        backend->ops->row_cost(backend, n_keys, t >= slice->n_tokens - slice->n_logits, &row);
-        ct_cost_add(&sum, &row);
-    }
-    sum.bytes_dram += weight_bytes * (uint64_t)slice->n_tokens / (uint64_t)n_rows;
-    return sum;
+    for (int i = 0; i < n; i++)
+        engine->parts[i] = (struct ct_part){slices[i].n_tokens, slices[i].session->n_tok,
+                                            slices[i].n_logits, slices[i].is_simulated};
+    enum ct_status status =
+        engine->backend->ops->cost(engine->backend, engine->parts, n, engine->costs, err);
+    for (int i = 0; i < n && status == CT_OK; i++)
+        slices[i].cost = engine->costs[i];
+    return status;
 }
 
 /* What a step took, shared among its slices by their multiply-accumulates. */
-static void share_cost(struct ct_engine *engine, struct ct_slice *slices, int n, uint64_t ns,
-                       const struct ct_batch *batch)
+static void share_cost(struct ct_engine *engine, struct ct_slice *slices, int n, uint64_t ns)
 {
-    const uint64_t weight_bytes =
-        engine->backend->ops->step_bytes(engine->backend, batch->n_logits > 0);
     struct ct_cost total = {0};
-    for (int i = 0; i < n; i++) {
-        slices[i].cost = count_slice(engine, &slices[i], weight_bytes, batch->n_rows);
+    for (int i = 0; i < n; i++)
         ct_cost_add(&total, &slices[i].cost);
-    }
     total.ns = ns;
     ct_energy_meter_end(engine->meter, &total);
     const double macs = (double)(total.macs_i8 + total.macs_f32);
@@ -278,9 +270,12 @@ static bool is_sound(const struct ct_engine *engine)
 
 /* Runs the slices, which were checked, and books what they took, without the wait for a turn. ops: see
  * ct_engine_profile; or NULL. */
-static void run(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
-                struct ct_op_cost *ops)
+static enum ct_status run(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
+                          struct ct_op_cost *ops, struct ct_error *err)
 {
+    enum ct_status status = count_slices(engine, slices, n_slices, err);
+    if (status != CT_OK)
+        return status;
     struct ct_batch batch = fill_batch(engine, slices, n_slices);
     ct_pool_enter(engine->pool);
     const uint64_t start_ns = ct_clock_ns();
@@ -291,8 +286,9 @@ static void run(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
         engine->backend->ops->run(engine->backend, &batch, 0, engine->graph.n_nodes);
     else
         ct_profile_run(engine, &batch, ops);
-    share_cost(engine, slices, n_slices, ct_clock_ns() - start_ns, &batch);
+    share_cost(engine, slices, n_slices, ct_clock_ns() - start_ns);
     ct_pool_leave(engine->pool);
+    return CT_OK;
 }
 
 enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices, int n_slices,
@@ -301,7 +297,9 @@ enum ct_status ct_engine_step(struct ct_engine *engine, struct ct_slice *slices,
     enum ct_status status = check_slices(engine, slices, n_slices, err);
     if (status != CT_OK || n_slices == 0)
         return status;
-    run(engine, slices, n_slices, NULL);
+    status = run(engine, slices, n_slices, NULL, err);
+    if (status != CT_OK)
+        return status;
     int64_t ld;
     const int last = engine->graph.nodes[engine->graph.n_nodes - 1].out;
     const float *logits = engine->backend->ops->value(engine->backend, last, &ld);
@@ -334,10 +332,10 @@ static enum ct_status run_alone(struct ct_engine *engine, int n_tok, int n_logit
         slice.session->n_tok = depth;
         status = check_slices(engine, &slice, 1, NULL);
     }
-    if (status == CT_OK) {
-        run(engine, &slice, 1, ops);
+    if (status == CT_OK)
+        status = run(engine, &slice, 1, ops, NULL);
+    if (status == CT_OK)
         *cost = slice.cost;
-    }
     ct_session_close(slice.session);
     free(tokens);
     free(pixels);

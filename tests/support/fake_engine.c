@@ -1,5 +1,6 @@
 #include "tests/support/fake_engine.h"
 
+#include "engine/backend/backend.h"
 #include "engine/base/rng.h"
 
 #include <assert.h>
@@ -131,6 +132,17 @@ static void wait_at_gate(void)
     if (read(fd, &byte, 1) < 0)
         abort();
     close(fd);
+}
+
+const struct ct_backend_type *ct_backend_find(const char *name, struct ct_error *err)
+{
+    static const struct ct_backend_type cpu = {.name = "cpu"}, simulated = {.name = "gemmini"};
+    if (strcmp(name, cpu.name) == 0)
+        return &cpu;
+    if (strcmp(name, simulated.name) == 0)
+        return &simulated;
+    ct_error_set(err, CT_NOT_FOUND, "backend '%s' is none of cpu, gemmini", name);
+    return NULL;
 }
 
 enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *options,

@@ -80,12 +80,10 @@ static float *cpu_value(const struct ct_backend *backend, int value, int64_t *ld
     return cpu->arena + cpu->graph->values[value].offset;
 }
 
-static void cpu_row_cost(const struct ct_backend *backend, int n_keys, bool has_logits,
-                         struct ct_cost *cost)
+/* One row that sees n_keys, with the vocabulary's matrix where its logits are wanted. */
+static void add_row(const struct ct_cpu *cpu, int n_keys, bool has_logits, struct ct_cost *cost)
 {
-    const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
     const struct ct_graph *g = cpu->graph;
-    *cost = (struct ct_cost){0};
     for (int i = 0; i < g->n_nodes; i++) {
         const struct ct_node *node = &g->nodes[i];
         const struct ct_value *out = &g->values[node->out];
@@ -97,7 +95,8 @@ static void cpu_row_cost(const struct ct_backend *backend, int n_keys, bool has_
         if (node->op == CT_OP_ATTEND) {
             const uint64_t D = (uint64_t)g->heads.head_dim;
             uint64_t key_bytes = cpu->is_kv_i8 ? D + sizeof(uint16_t) : D * sizeof(uint16_t);
-            cost->macs_f32 += 2 * (uint64_t)n_keys * D * (uint64_t)g->heads.n_heads;
+            *(ct_cpu_has_integer_attention(cpu) ? &cost->macs_i8 : &cost->macs_f32) +=
+                2 * (uint64_t)n_keys * D * (uint64_t)g->heads.n_heads;
             const uint64_t bytes = 2 * (uint64_t)n_keys * key_bytes * (uint64_t)g->heads.n_kv_heads;
             /* An encoder has one layer's at a time: made a moment ago, they are in the cache. */
             *(g->is_encoder ? &cost->bytes_cache : &cost->bytes_dram) += bytes;
@@ -113,9 +112,9 @@ static void cpu_row_cost(const struct ct_backend *backend, int n_keys, bool has_
     }
 }
 
-static uint64_t cpu_step_bytes(const struct ct_backend *backend, bool has_logits)
+/* Weight bytes that a step reads once, whatever its rows. */
+static uint64_t step_bytes(const struct ct_cpu *cpu, bool has_logits)
 {
-    const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
     uint64_t n_bytes = 0;
     for (int i = 0; i < cpu->graph->n_nodes; i++) {
         const struct ct_node *node = &cpu->graph->nodes[i];
@@ -130,6 +129,28 @@ static uint64_t cpu_step_bytes(const struct ct_backend *backend, bool has_logits
         }
     }
     return n_bytes;
+}
+
+static enum ct_status cpu_cost(struct ct_backend *backend, const struct ct_part *parts, int n,
+                               struct ct_cost *costs, struct ct_error *err)
+{
+    const struct ct_cpu *cpu = (const struct ct_cpu *)backend;
+    int64_t n_rows = 0;
+    bool has_logits = false;
+    (void)err;
+    for (int i = 0; i < n; i++) {
+        const struct ct_part *part = &parts[i];
+        costs[i] = (struct ct_cost){0};
+        for (int t = 0; t < part->n_rows; t++)
+            add_row(cpu, part->n_before + (cpu->graph->is_encoder ? part->n_rows : t + 1),
+                    t >= part->n_rows - part->n_logits, &costs[i]);
+        n_rows += part->n_rows;
+        has_logits |= part->n_logits > 0;
+    }
+    const uint64_t bytes = step_bytes(cpu, has_logits);
+    for (int i = 0; i < n; i++)
+        costs[i].bytes_dram += bytes * (uint64_t)parts[i].n_rows / (uint64_t)n_rows;
+    return CT_OK;
 }
 
 static void free_input(struct ct_cpu_input *input)
@@ -162,8 +183,7 @@ static const struct ct_backend_ops cpu_ops = {
     .name = cpu_name,
     .run = cpu_run,
     .value = cpu_value,
-    .row_cost = cpu_row_cost,
-    .step_bytes = cpu_step_bytes,
+    .cost = cpu_cost,
     .close = cpu_close,
 };
 

@@ -50,6 +50,8 @@ static enum host_op host_op_of(const struct ct_gem_config *config, enum ct_gem_o
         return HOST_GATE_FP32;
     case CT_GEM_OP_ROTARY:
         return HOST_ROTARY_FP32;
+    case CT_GEM_OP_RESIDUAL:
+        return HOST_RESIDUAL_FP32;
     default:
         return NO_HOST_OP;
     }
@@ -157,7 +159,7 @@ static bool is_on_host(const struct ct_gem_config *config, const struct ct_gem_o
         return false;
     case CT_GEM_OP_SOFTMAX:
     case CT_GEM_OP_LAYERNORM:
-        return !config->norm_enabled || op->n > ct_gem_config_acc_rows(config);
+        return op->is_float || !config->norm_enabled || op->n > ct_gem_config_acc_rows(config);
     default:
         return true;
     }
@@ -184,8 +186,9 @@ static bool fuse(const struct ct_gem_config *config, struct ct_gem_op *op,
     const enum ct_gem_activation act = activation_of(next->kind);
     struct ct_gem_tiles tiles;
     struct ct_error err;
-    if (!config->norm_enabled || op->kind != CT_GEM_OP_MATMUL || op->act != CT_GEM_ACT_NONE ||
-        act == CT_GEM_ACT_NONE || next->m * next->count != op->m * op->count || next->n != op->n)
+    if (!config->norm_enabled || next->is_float || op->kind != CT_GEM_OP_MATMUL ||
+        op->act != CT_GEM_ACT_NONE || act == CT_GEM_ACT_NONE ||
+        next->m * next->count != op->m * op->count || next->n != op->n)
         return false;
     struct ct_gem_op fused = *op;
     fused.act = act;
@@ -369,7 +372,12 @@ static enum ct_status cost_of(const struct ct_gem_config *config, const struct c
         if (n == 0 || host == NO_HOST_OP)
             return ct_error_set(err, CT_INVALID, "operator %d of %zu x %zu on the host", op->kind,
                                 op->m, op->n);
-        add_host(cost, host, n, n, n);
+        const bool is_residual = op->kind == CT_GEM_OP_RESIDUAL;
+        add_host(cost, host, n,
+                 n * (is_residual     ? 8
+                      : op->is_full_c ? 4
+                                      : 1),
+                 n * (is_residual ? 4 : 1));
         return CT_OK;
     }
     if (op->index_bits > 0 && config->sw_mvin_lut)
@@ -395,7 +403,7 @@ enum ct_status ct_gem_op_timeline(const struct ct_gem_config *config, const stru
 
 /* A table of as many operators and shapes as a model has, and more; where two want the same place the
  * later one has it. */
-enum { N_SLOTS = 1024 };
+enum { N_SLOTS = 8192 };
 struct slot {
     bool is_set;
     struct ct_gem_op op;

@@ -31,8 +31,9 @@ enum ct_gem_op_kind {
     CT_GEM_OP_RESADD,
     CT_GEM_OP_REQUANTISE, /* to int8 with another scale */
     CT_GEM_OP_RMSNORM,
-    CT_GEM_OP_GATE,   /* SiLU of one matrix times another */
-    CT_GEM_OP_ROTARY, /* turns pairs of columns by their position */
+    CT_GEM_OP_GATE,     /* SiLU of one matrix times another */
+    CT_GEM_OP_ROTARY,   /* turns pairs of columns by their position */
+    CT_GEM_OP_RESIDUAL, /* int32 products, scaled, to floats */
 };
 
 struct ct_gem_op {
@@ -43,10 +44,12 @@ struct ct_gem_op {
     int index_bits; /* of clustered weights, 1 to 8; 0: int8 */
     bool b_transpose, has_bias;
     bool has_addend; /* [m,n] of int32 is added in place of a bias */
+    bool is_float;   /* not the accelerator's, whatever it could do: computed in floats */
 
     /* ct_gem_schedule's decisions; is_full_c may be asked for before. */
     enum ct_gem_activation act;
-    bool is_on_host, is_full_c;
+    bool is_on_host;
+    bool is_full_c; /* a product's result is int32; or so is what the host reads */
 };
 
 /* Whether two operators are the same but for how often. */

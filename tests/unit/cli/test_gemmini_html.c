@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/gemmini_html.h"
+#include "engine/base/file.h"
 
 enum { N_LAYERS = 4, N_OPS = 3 * N_LAYERS + 1, N_ROWS = 4 };
 
@@ -48,7 +49,7 @@ static char *write_page(const struct temp_dir *dir, const struct ct_gem_config *
     size_t n_bytes;
     struct ct_error err;
     if (ct_gemmini_html_write(&page, temp_path(dir, "out.html", path), &err) != CT_OK ||
-        ct_cli_read_file(path, &text, &n_bytes, &err) != CT_OK)
+        ct_file_read(path, &text, &n_bytes, &err) != CT_OK)
         fail_msg("%s", err.message);
     assert_null(strstr(text, "nan"));
     assert_null(strstr(text, "inf"));

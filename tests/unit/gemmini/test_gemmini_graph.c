@@ -78,7 +78,8 @@ static void a_graph_becomes_operators(void **state)
     enum { N = sizeof expected / sizeof expected[0] };
     build(&g);
     assert_in_range(ct_gem_max_ops(&g), N, 64);
-    assert_int_equal(ct_gem_list_ops(&g, &(struct ct_gem_step){ROWS, KEYS, 2}, bits, ops), N);
+    assert_int_equal(ct_gem_list_ops(&g, &(struct ct_gem_step){ROWS, KEYS, 2, false}, bits, ops),
+                     N);
     for (size_t i = 0; i < N; i++) {
         assert_int_equal(ops[i].kind, expected[i].kind);
         assert_int_equal(ops[i].count, expected[i].count);
@@ -121,7 +122,8 @@ static void integers_become_products_by_column(void **state)
     node.n_weights = 2;
     ct_graph_node(&g, node);
     assert_in_range(ct_gem_max_ops(&g), 5, 16);
-    assert_int_equal(ct_gem_list_ops(&g, &(struct ct_gem_step){ROWS, KEYS, 2}, bits, ops), 5);
+    assert_int_equal(ct_gem_list_ops(&g, &(struct ct_gem_step){ROWS, KEYS, 2, false}, bits, ops),
+                     5);
     assert_int_equal(ct_gem_config_preset("ibert", &config, &err), CT_OK);
     assert_int_equal(ct_gem_schedule(&config, ops, 5), 4);
     assert_int_equal(ops[0].act, CT_GEM_ACT_IGELU);
