@@ -1,7 +1,7 @@
 #include "cli/gemmini_model.h"
 
 #include "cli/gemmini_html.h"
-#include "engine/backend/gemmini/gem_graph.h"
+#include "cli/gemmini_step.h"
 #include "engine/base/path.h"
 #include "engine/graph/family.h"
 
@@ -13,13 +13,6 @@ struct model {
     struct ct_model_file *file;
     struct ct_graph graph;
     int *index_bits;
-};
-
-/* A step's operators in their order, and what they cost, those of one shape together. */
-struct priced {
-    struct ct_gem_op *ops; /* [n_ops] */
-    size_t n_ops;
-    struct ct_gemmini_report report;
 };
 
 static enum ct_status open_model(const char *path, struct model *m, struct ct_error *err)
@@ -72,61 +65,6 @@ static enum ct_status find_step(const struct ct_gemmini_model *asked, const stru
     return CT_OK;
 }
 
-static void name_row(struct ct_gemmini_row *row)
-{
-    static const char *const names[] = {
-        [CT_GEM_OP_SOFTMAX] = "softmax",
-        [CT_GEM_OP_LAYERNORM] = "layernorm",
-        [CT_GEM_OP_GELU] = "gelu",
-        [CT_GEM_OP_RESADD] = "residual",
-        [CT_GEM_OP_REQUANTISE] = "requantise",
-        [CT_GEM_OP_RMSNORM] = "rmsnorm",
-        [CT_GEM_OP_GATE] = "gate",
-        [CT_GEM_OP_ROTARY] = "rotary",
-        [CT_GEM_OP_RESIDUAL] = "residual",
-    };
-    const struct ct_gem_op *op = &row->op;
-    if (op->kind == CT_GEM_OP_MATMUL)
-        snprintf(row->name, sizeof row->name, "%zux%zu%s", op->k, op->n,
-                 op->act == CT_GEM_ACT_SOFTMAX     ? "+softmax"
-                 : op->act == CT_GEM_ACT_IGELU     ? "+gelu"
-                 : op->act == CT_GEM_ACT_LAYERNORM ? "+layernorm"
-                                                   : "");
-    else
-        snprintf(row->name, sizeof row->name, "%s", names[op->kind]);
-}
-
-/* The caller closes it, also after an error. */
-static enum ct_status price(const struct ct_gem_config *config, const struct ct_gem_step *step,
-                            const struct model *m, struct priced *out, struct ct_error *err)
-{
-    const size_t max = ct_gem_max_ops(&m->graph);
-    *out = (struct priced){.ops = calloc(max, sizeof *out->ops)};
-    struct ct_gem_op *merged = calloc(max, sizeof *merged);
-    struct ct_gemmini_report *report = &out->report;
-    report->rows = calloc(max, sizeof *report->rows);
-    if (out->ops == NULL || merged == NULL || report->rows == NULL) {
-        free(merged);
-        return ct_error_set(err, CT_MEMORY, "no memory for the model's operators");
-    }
-    out->n_ops = ct_gem_schedule(config, out->ops,
-                                 ct_gem_list_ops(&m->graph, step, m->index_bits, out->ops));
-    memcpy(merged, out->ops, out->n_ops * sizeof *merged);
-    report->n = ct_gem_merge_ops(merged, out->n_ops);
-    for (size_t i = 0; i < report->n; i++) {
-        report->rows[i] = (struct ct_gemmini_row){.op = merged[i]};
-        name_row(&report->rows[i]);
-    }
-    free(merged);
-    return ct_gemmini_report_cost(config, report, err);
-}
-
-static void close_priced(struct priced *p)
-{
-    free(p->report.rows);
-    free(p->ops);
-}
-
 static void name_step(const struct model *m, const struct ct_gem_step *step, char *name,
                       size_t n_bytes)
 {
@@ -144,7 +82,7 @@ static void name_step(const struct model *m, const struct ct_gem_step *step, cha
 }
 
 static struct ct_gemmini_phase phase_of(const struct model *m, const struct ct_gem_step *step,
-                                        const struct priced *priced, const char *name)
+                                        const struct ct_gemmini_priced *priced, const char *name)
 {
     const bool is_image = m->graph.patches.n_channels > 0;
     return (struct ct_gemmini_phase){.name = name,
@@ -160,8 +98,8 @@ static struct ct_gemmini_phase phase_of(const struct model *m, const struct ct_g
 /* The step that was asked for, and the token after it where there is one. */
 static enum ct_status write_page(const struct ct_gemmini_model *asked,
                                  const struct ct_gem_config *config, const struct model *m,
-                                 const struct ct_gem_step *step, const struct priced *priced,
-                                 struct ct_error *err)
+                                 const struct ct_gem_step *step,
+                                 const struct ct_gemmini_priced *priced, struct ct_error *err)
 {
     const struct ct_gem_step next = {1, step->n_keys + 1, 1, step->is_dynamic};
     const bool has_next = !m->graph.is_encoder && step->n_rows > 1 &&
@@ -173,14 +111,15 @@ static enum ct_status write_page(const struct ct_gemmini_model *asked,
     name_step(m, step, names[0], sizeof names[0]);
     name_step(m, &next, names[1], sizeof names[1]);
     struct ct_gemmini_phase phases[2] = {phase_of(m, step, priced, names[0])};
-    struct priced after = {0};
-    enum ct_status status = has_next ? price(config, &next, m, &after, err) : CT_OK;
+    struct ct_gemmini_priced after = {0};
+    enum ct_status status =
+        has_next ? ct_gemmini_price(config, &m->graph, m->index_bits, &next, &after, err) : CT_OK;
     if (has_next)
         phases[1] = phase_of(m, &next, &after, names[1]);
     const struct ct_gemmini_page page = {title, config, phases, has_next ? 2 : 1};
     if (status == CT_OK)
         status = ct_gemmini_html_write(&page, asked->page, err);
-    close_priced(&after);
+    ct_gemmini_priced_close(&after);
     return status;
 }
 
@@ -193,22 +132,22 @@ enum ct_status ct_gemmini_model_print(const struct ct_gemmini_model *asked,
     struct ct_gem_config without = *config;
     if (asked->is_dynamic)
         config = &without;
-    struct priced whole = {0}, host = {0};
+    struct ct_gemmini_priced whole = {0}, host = {0};
     without.norm_enabled = 0;
     ct_graph_init(&m.graph);
     enum ct_status status = open_model(asked->path, &m, err);
     if (status == CT_OK)
         status = find_step(asked, &m, &step, err);
     if (status == CT_OK)
-        status = price(&without, &step, &m, &host, err);
+        status = ct_gemmini_price(&without, &m.graph, m.index_bits, &step, &host, err);
     if (status == CT_OK)
-        status = price(config, &step, &m, &whole, err);
+        status = ct_gemmini_price(config, &m.graph, m.index_bits, &step, &whole, err);
     if (status == CT_OK && asked->page != NULL)
         status = write_page(asked, config, &m, &step, &whole, err);
     if (status == CT_OK)
         status = ct_gemmini_report_print(config, &whole.report, host.report.cycles, is_json, err);
-    close_priced(&whole);
-    close_priced(&host);
+    ct_gemmini_priced_close(&whole);
+    ct_gemmini_priced_close(&host);
     close_model(&m);
     return status;
 }

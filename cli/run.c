@@ -3,6 +3,7 @@
  * The prompt goes through the model's chat template where it has one (--raw: as it is). In a chat,
  * the session is kept from turn to turn, and only what is new is evaluated. */
 #include "cli/cli.h"
+#include "cli/run_report.h"
 #include "cli/simulated.h"
 #include "engine/base/clock.h"
 #include "engine/engine.h"
@@ -27,13 +28,15 @@ struct run {
     int activations;
     int kv;
     struct ct_cli_machine machine;
+    const char *page;
     bool is_raw;
     bool wants_cost;
     bool wants_help;
 
     struct ct_engine *engine;
     struct ct_session *session;
-    int32_t *ids; /* [context]: what the session has seen */
+    struct ct_run_report report; /* where a page is wanted */
+    int32_t *ids;                /* [context]: what the session has seen */
     int n_ids;
 };
 
@@ -91,8 +94,8 @@ static enum ct_status prepare_session(struct run *run, const int32_t *ids, int n
 }
 
 /* Evaluates tokens, in steps of what one step takes; the logits of the last are wanted. */
-static enum ct_status evaluate(struct run *run, const int32_t *ids, int n, struct ct_slice *last,
-                               struct ct_cost *cost, struct ct_error *err)
+static enum ct_status evaluate(struct run *run, const int32_t *ids, int n, bool is_decode,
+                               struct ct_slice *last, struct ct_cost *cost, struct ct_error *err)
 {
     const int max_step = ct_engine_info(run->engine)->max_step_tok;
     enum ct_status status = CT_OK;
@@ -103,9 +106,15 @@ static enum ct_status evaluate(struct run *run, const int32_t *ids, int n, struc
                                   .n_tokens = is_last ? n - i : max_step,
                                   .n_logits = is_last ? 1 : 0,
                                   .is_simulated = true};
+        const int n_before = ct_session_n_tok(run->session);
         status = ct_engine_step(run->engine, last, 1, err);
-        if (status == CT_OK)
-            ct_cost_add(cost, &last->cost);
+        if (status != CT_OK)
+            break;
+        ct_cost_add(cost, &last->cost);
+        if (run->page != NULL)
+            status = ct_run_report_add(
+                &run->report,
+                (struct ct_run_step){last->n_tokens, n_before, last->n_logits, is_decode}, err);
     }
     return status;
 }
@@ -130,7 +139,7 @@ static enum ct_status generate(struct run *run, struct ct_sampler *sampler, stru
         if (status != CT_OK || run->n_ids == context)
             break;
         run->ids[run->n_ids++] = id;
-        status = evaluate(run, &run->ids[run->n_ids - 1], 1, last, &turn->decode, err);
+        status = evaluate(run, &run->ids[run->n_ids - 1], 1, true, last, &turn->decode, err);
     }
     if (status == CT_OK)
         status = append(turn, out, ct_detokenizer_finish(&detokenizer, out));
@@ -169,7 +178,7 @@ static enum ct_status answer(struct run *run, const char *text, size_t n_bytes, 
         status = ct_sampler_open(run->engine, &sampling, &sampler, err);
     }
     if (status == CT_OK)
-        status = evaluate(run, ids + turn->n_cached, (int)n_ids - turn->n_cached, &last,
+        status = evaluate(run, ids + turn->n_cached, (int)n_ids - turn->n_cached, false, &last,
                           &turn->prefill, err);
     if (status == CT_OK)
         status = generate(run, sampler, &last, turn, err);
@@ -319,9 +328,14 @@ static enum ct_status run_model(struct run *run, const char *model, struct ct_er
         status = ct_engine_open(model, &options, &run->engine, err);
     if (status != CT_OK)
         return status;
-    if (ct_engine_info(run->engine)->is_encoder) {
+    if (ct_engine_info(run->engine)->is_encoder)
+        status = ct_error_set(err, CT_INVALID, "%s is an encoder: it generates no text", model);
+    else if (run->page != NULL && ct_engine_info(run->engine)->simulated == NULL)
+        status =
+            ct_error_set(err, CT_INVALID, "--report is of a simulated machine: give --backend");
+    if (status != CT_OK) {
         ct_engine_close(run->engine);
-        return ct_error_set(err, CT_INVALID, "%s is an encoder: it generates no text", model);
+        return status;
     }
     run->ids = malloc((size_t)ct_engine_info(run->engine)->context_tok * sizeof *run->ids);
     if (run->ids == NULL)
@@ -329,6 +343,9 @@ static enum ct_status run_model(struct run *run, const char *model, struct ct_er
                               ct_engine_info(run->engine)->context_tok);
     else
         status = run->prompt != NULL ? run_prompt(run, err) : run_chat(run, err);
+    if (status == CT_OK && run->page != NULL)
+        status = ct_run_report_write(&run->report, run->engine, run->page, err);
+    ct_run_report_deinit(&run->report);
     ct_session_close(run->session);
     ct_engine_close(run->engine);
     free(run->ids);
@@ -365,6 +382,9 @@ int ct_cli_run(int argc, char **argv)
         ct_cli_backend_option(&run.machine),
         ct_cli_preset_option(&run.machine),
         ct_cli_config_option(&run.machine),
+        {"report", "FILE",
+         "writes a page of HTML about the simulated machine: timeline, roofline, energy, operators",
+         CT_OPTION_TEXT, &run.page, 0, 0, NULL},
         {"cost", NULL, "print time and energy of each answer, by phase", CT_OPTION_FLAG,
          &run.wants_cost, 0, 0, NULL},
         {"help", NULL, "print this", CT_OPTION_FLAG, &run.wants_help, 0, 0, NULL},

@@ -9,6 +9,7 @@
 #include "engine/runtime/engine_internal.h"
 #include "engine/runtime/ibert.h"
 #include "engine/runtime/peaks.h"
+#include "engine/runtime/view.h"
 #include "engine/runtime/w8a8.h"
 
 #include <stdio.h>
@@ -356,6 +357,11 @@ void ct_engine_close(struct ct_engine *engine)
 const struct ct_engine_info *ct_engine_info(const struct ct_engine *engine)
 {
     return &engine->info;
+}
+
+struct ct_engine_view ct_engine_view(const struct ct_engine *engine)
+{
+    return (struct ct_engine_view){&engine->graph, engine->index_bits, engine->backend};
 }
 
 const char *ct_engine_label(const struct ct_engine *engine, int i)

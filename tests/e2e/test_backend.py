@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -142,6 +144,51 @@ class Backend(unittest.TestCase):
             file.write("[mem]\nlatency = fast\n")
             file.flush()
             self.assertIn(f"{file.name}:2", refused("--backend", "gemmini", "--gemmini-config", file.name))
+
+    def test_integers_throughout(self):
+        texts = {"model": "vectors", "input": ["a dog", "the cat sat on the mat"]}
+        with tempfile.TemporaryDirectory() as folder:
+            model = pathlib.Path(folder) / "bert"
+            shutil.copytree(MODELS["vectors"], model)
+            text = pathlib.Path(folder) / "text.txt"
+            text.write_text("the dog and the cat\na mat to sit on\n")
+            subprocess.run([CENTROID, "calibrate", model, "--text", text], check=True, timeout=60, capture_output=True)
+            models = {"vectors": model, "plain": MODELS["text"]}
+            with (
+                Server("--backend", "vectors=gemmini:ibert", is_fake=False, models=models) as server,
+                Server("--activations", "ibert", is_fake=False, models={"vectors": model}) as plain,
+            ):
+                there = self.post(server, "/v1/embeddings", **texts)[1]
+                here = self.post(server, "/v1/embeddings", backend="cpu", **texts)[1]
+                self.assertEqual(there["data"], here["data"])
+                self.assertEqual(there["data"], self.post(plain, "/v1/embeddings", **texts)[1]["data"])
+                simulated = there["centroid"]["simulated"]
+                self.assertEqual(simulated["backend"], "gemmini:ibert")
+                self.check_phase(simulated["prefill"])
+                self.assertGreater(simulated["prefill"]["energy_mj"]["norm"], 0)
+                status, answer = self.post(server, "/v1/embeddings", backend="gemmini", **texts)
+                self.assertEqual(status, 400, answer)
+                self.assertIn('"gemmini:ibert"', answer["error"]["message"])
+                status, answer = self.post(server, "/v1/completions", model="plain", prompt="a", max_tokens=1)
+                self.assertNotIn("simulated", answer["centroid"])
+
+    def test_report_of_a_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            page = pathlib.Path(folder) / "out.html"
+            command = [CENTROID, "run", MODELS["text"], "--raw", "--prompt", "the", "--max-tokens", "20", "--cost"]
+            done = subprocess.run(
+                [*command, "--backend", "gemmini", "--report", page], capture_output=True, text=True, timeout=60
+            )
+            self.assertEqual(done.returncode, 0, done.stderr)
+            text = page.read_text()
+            cycles = [int(n) for n in re.findall(r"\[gemmini, \w+: (\d+) cycles", done.stderr)]
+            self.assertEqual(len(cycles), 2)
+            for n in cycles:
+                self.assertIn(f"{n:,}", text)
+            self.assertRegex(text, r"(?i)decode of \d+ tokens, the last at depth \d+")
+            done = subprocess.run([*command, "--report", page], capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("--backend", done.stderr)
 
     def test_run_and_classify(self):
         command = [CENTROID, "run", MODELS["text"], "--raw", "--prompt", "the", "--max-tokens", "4", "--cost"]

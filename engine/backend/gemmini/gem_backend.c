@@ -1,7 +1,5 @@
 #include "engine/backend/gemmini/gem_backend.h"
 
-#include "engine/backend/gemmini/gem_graph.h"
-
 #include <stdlib.h>
 
 struct gemmini {
@@ -37,13 +35,19 @@ static enum ct_status price_step(struct gemmini *g, const struct ct_gem_step *st
     return price(g, ct_gem_list_ops(g->graph, step, g->index_bits, g->ops), sum, err);
 }
 
+struct ct_gem_step ct_gemmini_step(const struct ct_graph *graph, int n_rows, int n_before,
+                                   int n_logits)
+{
+    size_t n_keys = (size_t)(n_before + n_rows);
+    if (!graph->is_encoder)
+        n_keys = (n_keys + CT_GEM_DIM - 1) / CT_GEM_DIM * CT_GEM_DIM;
+    return (struct ct_gem_step){(size_t)n_rows, n_keys, (size_t)n_logits, true};
+}
+
 static enum ct_status price_attention(struct gemmini *g, const struct ct_part *part,
                                       struct ct_gem_cost *sum, struct ct_error *err)
 {
-    size_t n_keys = (size_t)(part->n_before + part->n_rows);
-    if (!g->graph->is_encoder)
-        n_keys = (n_keys + CT_GEM_DIM - 1) / CT_GEM_DIM * CT_GEM_DIM;
-    const struct ct_gem_step step = {(size_t)part->n_rows, n_keys, 0, true};
+    const struct ct_gem_step step = ct_gemmini_step(g->graph, part->n_rows, part->n_before, 0);
     return price(g, ct_gem_list_attention(g->graph, &step, g->ops), sum, err);
 }
 
@@ -126,6 +130,11 @@ static void gemmini_close(struct ct_backend *backend)
     ct_gem_costs_close(g->costs);
     free(g->ops);
     free(g);
+}
+
+const struct ct_gem_config *ct_gemmini_config(const struct ct_backend *backend)
+{
+    return &((const struct gemmini *)backend)->config;
 }
 
 static double gemmini_ghz(const struct ct_backend *backend)

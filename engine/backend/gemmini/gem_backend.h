@@ -15,9 +15,17 @@
 #define CT_BACKEND_GEMMINI_GEM_BACKEND_H
 
 #include "engine/backend/backend.h"
+#include "engine/backend/gemmini/gem_graph.h"
 
 /* Open with what ct_gem_config_load and ct_gem_op_cost say. Where preset is NULL: "default" and "ibert".
  * CT_INVALID: integers throughout without norm.enabled. */
 extern const struct ct_backend_type ct_gemmini_type, ct_gemmini_ibert_type;
+
+/* The machine of a backend of these types. */
+const struct ct_gem_config *ct_gemmini_config(const struct ct_backend *backend);
+
+/* One sequence's step as these backends price it: rows, behind others, and rows of the answer. */
+struct ct_gem_step ct_gemmini_step(const struct ct_graph *graph, int n_rows, int n_before,
+                                   int n_logits);
 
 #endif
