@@ -91,7 +91,21 @@ static void try_quantize(struct check *c, int64_t k, float *x)
     guard_release();
 }
 
-void check_quantize_i8(struct check *c)
+static void try_quantize_row(struct check *c, int64_t k, float *x)
+{
+    const size_t ldq = (size_t)((k + 63) / 64 * 64);
+    int8_t *q[2] = {guard_take(ldq), guard_take(ldq)};
+    float *scale[2] = {guard_take(sizeof(float)), guard_take(sizeof(float))};
+    CHECK_CASE(c, "quantize_row_i8, k %lld", (long long)k);
+    c->kernels->quantize_row_i8(x, k, q[0], scale[0]);
+    ct_quantize_row_i8_scalar(x, k, q[1], scale[1]);
+    check_same(c, q[0], q[1], ldq);
+    check_same(c, scale[0], scale[1], sizeof(float));
+    guard_check(c->what);
+    guard_release();
+}
+
+static void check_rows(struct check *c, void (*try)(struct check *c, int64_t k, float *x))
 {
     static const float odd[] = {0,     -0.0f,  1e-45f,   -1e-45f,   1e-39f,
                                 3e38f, -3e38f, INFINITY, -INFINITY, NAN};
@@ -109,8 +123,18 @@ void check_quantize_i8(struct check *c)
                 for (int64_t i = 0; i < k && kind == 3; i++)
                     if (check_int(c, 0, 9) == 0)
                         x[i] = CHECK_PICK(c, odd);
-                try_quantize(c, k, x);
+                try(c, k, x);
             }
+}
+
+void check_quantize_i8(struct check *c)
+{
+    check_rows(c, try_quantize);
+}
+
+void check_quantize_row_i8(struct check *c)
+{
+    check_rows(c, try_quantize_row);
 }
 
 void check_rmsnorm(struct check *c)

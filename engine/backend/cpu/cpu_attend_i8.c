@@ -16,7 +16,6 @@
  * A worker takes all keys of a (row, head), so that how rows are cut or shared changes nothing. */
 #include "engine/backend/cpu/cpu_ibert.h"
 #include "engine/backend/cpu/cpu_ops.h"
-#include "engine/base/f16.h"
 
 #include <math.h>
 #include <string.h>
@@ -114,24 +113,28 @@ static void attend(const struct ct_cpu_walk *walk, const struct ct_node *node,
     const struct workspace w = workspace_of(walk);
     const int D = cpu->graph->heads.head_dim;
     float q_scale, w_scale, *out = ct_cpu_row(cpu, node->out, q->t) + q->head * D;
-    ct_cpu_quantize_token(ct_cpu_row(cpu, node->in, q->t) + q->head * D, D, w.q, &q_scale);
+    cpu->kernels->quantize_row_i8(ct_cpu_row(cpu, node->in, q->t) + q->head * D, D, w.q, &q_scale);
     const float factor = q_scale / sqrtf((float)D);
     for (int64_t s = 0; s < q->n_keys; s += CT_PAGE_TOK) {
         const uint16_t *page = page_of(walk, q, s);
-        const uint16_t *scales = ct_kv_scales(page, D);
         int32_t dot[CT_PAGE_TOK];
+        float scales[CT_PAGE_TOK];
+        cpu->kernels->f32_from_f16(ct_kv_scales(page, D), CT_PAGE_TOK, scales);
         cpu->kernels->dot_page_i8(w.q, (const int8_t *)page, D, dot);
         for (int i = 0; i < CT_PAGE_TOK; i++)
-            w.score[s + i] = (float)dot[i] * (factor * ct_f16_to_f32(scales[i]));
+            w.score[s + i] = (float)dot[i] * (factor * scales[i]);
     }
     if (q->bias != NULL)
         cpu->kernels->add(q->bias, q->n_keys, w.score);
     cpu->kernels->softmax(w.score, q->n_keys);
-    for (int64_t s = 0; s < q->n_keys; s++) {
+    for (int64_t s = 0; s < q->n_keys; s += CT_PAGE_TOK) {
         const uint16_t *values = page_of(walk, q, s) + ct_cpu_part_elements(cpu);
-        w.score[s] *= ct_f16_to_f32(ct_kv_scales(values, D)[s % CT_PAGE_TOK]);
+        float scales[CT_PAGE_TOK]; /* behind n_keys any: scores have room for a whole page */
+        cpu->kernels->f32_from_f16(ct_kv_scales(values, D), CT_PAGE_TOK, scales);
+        for (int i = 0; i < CT_PAGE_TOK; i++)
+            w.score[s + i] *= scales[i];
     }
-    ct_cpu_quantize_token(w.score, q->n_keys, w.weight, &w_scale);
+    cpu->kernels->quantize_row_i8(w.score, q->n_keys, w.weight, &w_scale);
     add_values(walk, q, &w);
     for (int d = 0; d < D; d++)
         out[d] = (float)w.sum[d] * w_scale;

@@ -320,26 +320,6 @@ static struct ct_rows_i8 rows_of_input(const struct ct_cpu_input *input, int64_t
                                false};
 }
 
-/* Adding 1.5 * 2^23 rounds to an integer, halves to even, in any vector. */
-void ct_cpu_quantize_token(const float *row, int64_t k, int8_t *q, float *scale)
-{
-    const float round = 12582912;
-    float peak = 0;
-    for (int64_t j = 0; j < k; j++) {
-        const float size = fabsf(row[j]);
-        peak = size > peak ? size : peak;
-    }
-    const float inverse = peak > 0 ? 127 / peak : 0;
-    for (int64_t j = 0; j < k; j++) {
-        float value = row[j] * inverse;
-        value = value > -127 ? value : -127;
-        value = value < 127 ? value : 127;
-        q[j] = (int8_t)(value + round - round);
-    }
-    memset(q + k, 0, (size_t)(((k + 63) & ~(int64_t)63) - k));
-    *scale = peak / 127;
-}
-
 /* Row t of a LINEAR's input. */
 static void quantize_row(const struct ct_cpu *cpu, const struct ct_node *node,
                          const struct ct_cpu_input *input, const float *row, int64_t k, int64_t t)
@@ -356,7 +336,7 @@ static void quantize_row(const struct ct_cpu *cpu, const struct ct_node *node,
             q[j] = j < k ? (int8_t)row[j] : 0;
         input->token[t] = 1;
     } else {
-        ct_cpu_quantize_token(row, k, q, &input->token[t]);
+        cpu->kernels->quantize_row_i8(row, k, q, &input->token[t]);
     }
     for (int64_t g = 0; g < x.n_groups; g++) {
         int32_t sum = 0;

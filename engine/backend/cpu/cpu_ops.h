@@ -101,9 +101,6 @@ void ct_cpu_quantize(struct ct_cpu_walk *walk, const struct ct_node *node);
 void ct_cpu_dequantize(struct ct_cpu_walk *walk, const struct ct_node *node);
 void ct_cpu_join(struct ct_cpu_walk *walk, const struct ct_node *node);
 
-/* A row [k] as int8 with one scale; q gets zeros up to a multiple of 64. */
-void ct_cpu_quantize_token(const float *row, int64_t k, int8_t *q, float *scale);
-
 /* Floats that cpu->bias and cpu->spans need. */
 int64_t ct_cpu_bias_floats(const struct ct_cpu *cpu);
 int64_t ct_cpu_span_floats(const struct ct_cpu *cpu, int n_threads);

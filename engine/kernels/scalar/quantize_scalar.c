@@ -24,3 +24,23 @@ void ct_quantize_i8_scalar(const float *x, int64_t k, int8_t *q, float *scale, i
     }
     memset(q + k, 0, (size_t)(((k + 63) & ~(int64_t)63) - k));
 }
+
+/* Adding 1.5 * 2^23 rounds to an integer, halves to even, without a call. */
+void ct_quantize_row_i8_scalar(const float *x, int64_t k, int8_t *q, float *scale)
+{
+    const float round = 12582912;
+    float peak = 0;
+    for (int64_t j = 0; j < k; j++) {
+        const float size = fabsf(x[j]);
+        peak = size > peak ? size : peak;
+    }
+    const float inverse = peak > 0 ? 127.0f / peak : 0;
+    for (int64_t j = 0; j < k; j++) {
+        float value = x[j] * inverse;
+        value = value > -127 ? value : -127;
+        value = value < 127 ? value : 127;
+        q[j] = (int8_t)(value + round - round);
+    }
+    memset(q + k, 0, (size_t)(((k + 63) & ~(int64_t)63) - k));
+    scale[0] = peak / 127.0f;
+}
