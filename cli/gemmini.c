@@ -100,27 +100,15 @@ static enum ct_status check(const struct gemmini *options, struct ct_error *err)
     return status;
 }
 
-static enum ct_status lay_over(const char *path, struct ct_gem_config *config, struct ct_error *err)
-{
-    char *text;
-    size_t n_bytes;
-    enum ct_status status = ct_file_read(path, &text, &n_bytes, err);
-    if (status != CT_OK)
-        return status;
-    status = ct_gem_config_parse(path, text, n_bytes, config, err);
-    free(text);
-    return status;
-}
-
 /* The configuration that --preset, --config and --mapping ask for. */
 static enum ct_status configure(const struct gemmini *options, struct ct_gem_config *config,
                                 struct ct_error *err)
 {
     enum ct_status status = ct_gem_config_preset(options->preset, config, err);
     if (status == CT_OK && options->config_path != NULL)
-        status = lay_over(options->config_path, config, err);
+        status = ct_gem_config_lay(options->config_path, config, err);
     if (status == CT_OK && options->mapping_path != NULL)
-        status = lay_over(options->mapping_path, config, err);
+        status = ct_gem_config_lay(options->mapping_path, config, err);
     return status;
 }
 

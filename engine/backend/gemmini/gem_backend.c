@@ -164,8 +164,10 @@ static enum ct_status open_type(const struct ct_backend_type *type, const char *
     g->host = setup->host;
     g->graph = setup->graph;
     g->index_bits = setup->index_bits;
-    enum ct_status status = ct_gem_config_load(setup->preset != NULL ? setup->preset : preset,
-                                               setup->config_path, &g->config, err);
+    enum ct_status status =
+        ct_gem_config_preset(setup->preset != NULL ? setup->preset : preset, &g->config, err);
+    if (status == CT_OK && setup->config_path != NULL)
+        status = ct_gem_config_lay(setup->config_path, &g->config, err);
     if (status == CT_OK && type->is_ibert && !g->config.norm_enabled)
         status =
             ct_error_set(err, CT_INVALID, "norm.enabled: 0, but backend %s normalises", type->name);

@@ -17,7 +17,7 @@
 #include "engine/backend/backend.h"
 #include "engine/backend/gemmini/gem_graph.h"
 
-/* Open with what ct_gem_config_load and ct_gem_op_cost say. Where preset is NULL: "default" and "ibert".
+/* Open with what ct_gem_config_lay and ct_gem_op_cost say. Where preset is NULL: "default" and "ibert".
  * CT_INVALID: integers throughout without norm.enabled. */
 extern const struct ct_backend_type ct_gemmini_type, ct_gemmini_ibert_type;
 

@@ -249,15 +249,12 @@ enum ct_status ct_gem_config_preset(const char *name, struct ct_gem_config *conf
     return ct_error_set(err, CT_NOT_FOUND, "no preset is called '%.64s'; there are %s", name, list);
 }
 
-enum ct_status ct_gem_config_load(const char *preset, const char *path,
-                                  struct ct_gem_config *config, struct ct_error *err)
+enum ct_status ct_gem_config_lay(const char *path, struct ct_gem_config *config,
+                                 struct ct_error *err)
 {
     char *text;
     size_t n_bytes;
-    enum ct_status status = ct_gem_config_preset(preset, config, err);
-    if (status != CT_OK || path == NULL)
-        return status;
-    status = ct_file_read(path, &text, &n_bytes, err);
+    enum ct_status status = ct_file_read(path, &text, &n_bytes, err);
     if (status != CT_OK)
         return status;
     status = ct_gem_config_parse(path, text, n_bytes, config, err);

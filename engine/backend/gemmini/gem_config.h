@@ -42,10 +42,9 @@ CT_MUST_CHECK enum ct_status ct_gem_config_parse(const char *name, const char *t
                                                  struct ct_gem_config *config,
                                                  struct ct_error *err);
 
-/* A preset, and over it the file at path, where there is one (else NULL): what the two above say, and
- * CT_IO. */
-CT_MUST_CHECK enum ct_status ct_gem_config_load(const char *preset, const char *path,
-                                                struct ct_gem_config *config, struct ct_error *err);
+/* The same of the file at path; also CT_IO. */
+CT_MUST_CHECK enum ct_status ct_gem_config_lay(const char *path, struct ct_gem_config *config,
+                                               struct ct_error *err);
 
 /* What no single key's limits say, for configurations that were set by code: banks divide their
  * memory, a bus moves whole requests, tiles fit. ct_gem_config_parse asks this too. CT_INVALID. */
