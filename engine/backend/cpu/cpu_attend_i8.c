@@ -8,13 +8,12 @@
  *   w[s]     = p[s] * v's scale of s, as int8 with one scale for all s
  *   out[d]   = sum over s of w[s] v[s][d], times w's scale
  *
- * With static scales it is one of integers too (cpu_ibert.h), as all keys share a scale:
+ * With static scales it is one of integers too (softmax_i8), as all keys share a scale:
  *
  *   w[s]     = softmax of dot[s] (+ bias), in int8
  *   out[d]   = sum over s of w[s] v[s][d], stored as int8; or, of a generator, times v's scale / sum of w
  *
  * A worker takes all keys of a (row, head), so that how rows are cut or shared changes nothing. */
-#include "engine/backend/cpu/cpu_ibert.h"
 #include "engine/backend/cpu/cpu_ops.h"
 
 #include <math.h>
@@ -184,11 +183,12 @@ static void attend_static(const struct ct_cpu_walk *walk, const struct ct_node *
         cpu->kernels->dot_page_i8(w.q, (const int8_t *)page_of(walk, q, s), D, score + s);
     for (int64_t s = 0; s < q->n_keys && q->bias != NULL; s++)
         score[s] += (int32_t)fminf(fmaxf(rintf(q->bias[s] / integer->unit), -most_bias), most_bias);
-    ct_cpu_softmax_row(score, q->n_keys, unit, w.weight);
+    cpu->kernels->softmax_i8(score, q->n_keys, unit, w.weight);
     add_values(walk, q, &w);
     if (integer->kv_step[1] == 0) {
         for (int d = 0; d < D; d++)
-            out[d] = ct_cpu_narrow(w.sum[d], integer->scale[0]);
+            out[d] = (float)w.sum[d];
+        cpu->kernels->store_i8(out, NULL, D, integer->scale[0]);
         return;
     }
     int32_t sum = 0; /* not quite 127, as each weight is rounded */

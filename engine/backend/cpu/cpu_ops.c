@@ -11,7 +11,6 @@
  * LINEAR reads is normalised and quantised by every worker for itself, and rotation, new keys and
  * attention go head by head. */
 #include "engine/backend/cpu/cpu_ops.h"
-#include "engine/backend/cpu/cpu_ibert.h"
 #include "engine/base/f16.h"
 
 #include <math.h>
@@ -178,9 +177,9 @@ static void make_row(const struct ct_cpu *cpu, const struct ct_node *node, int64
     const struct ct_matrix *weights = cpu->matrices;
     const struct ct_integer *integer = &node->integer;
     if (integer->is_on && node->op == CT_OP_LAYERNORM)
-        ct_cpu_layernorm_row(in, n, integer->scale[0], out);
+        cpu->kernels->layernorm_i8(in, n, integer->scale[0], out);
     else if (integer->is_on)
-        ct_cpu_igelu_row(in, n, integer->count, integer->unit, integer->scale[0], out);
+        cpu->kernels->igelu_i8(in, n, integer->count, integer->unit, integer->scale[0], out);
     else if (node->op == CT_OP_RMSNORM)
         cpu->kernels->rmsnorm(in, weights[node->weights[0]].vector, n, eps, out);
     else if (node->op == CT_OP_LAYERNORM)
@@ -479,8 +478,9 @@ static void store_tiles(struct ct_cpu_walk *walk, const struct ct_node *node, in
     const int64_t last = end * CT_TILE_ROWS < n ? end * CT_TILE_ROWS : n;
     const float *bias = node->integer.bias[i];
     for (int64_t t = 0; t < ct_cpu_n_rows(walk, node->out); t++)
-        ct_cpu_store_row(y + t * cpu->graph->values[node->out].ld + first,
-                         bias != NULL ? bias + first : NULL, last - first, node->integer.scale[i]);
+        cpu->kernels->store_i8(y + t * cpu->graph->values[node->out].ld + first,
+                               bias != NULL ? bias + first : NULL, last - first,
+                               node->integer.scale[i]);
 }
 
 /* Tiles [begin, end) of a LINEAR, for all rows. */

@@ -96,7 +96,8 @@ void ct_cpu_attend_integers(struct ct_cpu_walk *walk, const struct ct_node *node
 void ct_cpu_store_static(const struct ct_integer *integer, const float *k, const float *v, int D,
                          int8_t *k_i8, int8_t *v_i8);
 
-/* cpu_ibert.c: QUANTIZE, DEQUANTIZE and JOIN. */
+/* cpu_ibert.c: a number as int8, at most 127 away from 0; QUANTIZE, DEQUANTIZE and JOIN. */
+float ct_cpu_whole_i8(float x);
 void ct_cpu_quantize(struct ct_cpu_walk *walk, const struct ct_node *node);
 void ct_cpu_dequantize(struct ct_cpu_walk *walk, const struct ct_node *node);
 void ct_cpu_join(struct ct_cpu_walk *walk, const struct ct_node *node);
