@@ -286,9 +286,10 @@ static enum ct_status complete_options(const struct ct_engine_options *asked,
 enum ct_status ct_engine_open(const char *path, const struct ct_engine_options *asked,
                               struct ct_engine **out, struct ct_error *err)
 {
-    struct ct_engine_options options_asked, *options = &options_asked;
+    struct ct_engine_options completed;
+    const struct ct_engine_options *options = &completed;
     *out = NULL;
-    enum ct_status status = complete_options(asked, options, err);
+    enum ct_status status = complete_options(asked, &completed, err);
     if (status != CT_OK)
         return status;
     struct ct_engine *engine = calloc(1, sizeof *engine);

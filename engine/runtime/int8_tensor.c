@@ -25,6 +25,39 @@ const struct ct_int8_codebook *ct_int8_codebook_make(struct ct_binding *binding)
     return codebook;
 }
 
+uint8_t *ct_int8_clustered_make(int64_t n, int64_t k, const struct ct_int8_codebook *codebook,
+                                struct ct_binding *binding, struct ct_clustered *out)
+{
+    *out = (struct ct_clustered){.n = n,
+                                 .k = k,
+                                 .bits = 8,
+                                 .codebook_i8 = codebook->i8,
+                                 .codebook_f32 = codebook->f32,
+                                 .n_codebooks = 1};
+    out->group = (int)(ct_clustered_tiles_k(out) * CT_TILE_COLS);
+    const size_t n_bytes = ct_clustered_index_bytes(out) + CT_CLUSTERED_SLACK;
+    uint8_t *index = ct_binding_own(binding, n_bytes);
+    if (index != NULL)
+        memset(index, 128, n_bytes);
+    out->index = index;
+    return index;
+}
+
+void ct_int8_put_row(const struct ct_clustered *out, uint8_t *index, int64_t r, const float *q)
+{
+    uint8_t *tile = index + r / CT_TILE_ROWS * ct_clustered_tiles_k(out) * CT_TILE_INDICES;
+    for (int64_t j = 0; j < out->k; j++)
+        tile[j / CT_TILE_COLS * CT_TILE_INDICES + r % CT_TILE_ROWS * CT_TILE_COLS +
+             j % CT_TILE_COLS] = (uint8_t)((int)q[j] + 128);
+}
+
+void ct_int8_replace(struct ct_matrix *matrix, const struct ct_clustered *made)
+{
+    matrix->kind = CT_MATRIX_CLUSTERED;
+    matrix->clustered = *made;
+    matrix->n_bytes = ct_clustered_n_bytes(made);
+}
+
 static void read_rows(void *context, int worker, int n_workers)
 {
     struct job *job = context;
@@ -65,18 +98,14 @@ static float find_scale(const struct job *job)
     return scale > 0 ? scale : 1;
 }
 
-static void round_rows(const struct job *job, uint8_t *index)
+/* The rows become whole numbers, which go into out. */
+static void round_rows(const struct job *job, const struct ct_clustered *out, uint8_t *index)
 {
-    const struct ct_int8_tensor *t = job->tensor;
-    const int64_t n = t->matrix->n, k = t->matrix->k;
-    const int64_t tiles_k = (k + CT_TILE_COLS - 1) / CT_TILE_COLS;
-    for (int64_t r = 0; r < n; r++) {
-        uint8_t *tile = index + r / CT_TILE_ROWS * tiles_k * CT_TILE_INDICES;
-        for (int64_t j = 0; j < k; j++) {
-            const float q = rintf(job->rows[r * k + j] / t->w_scale);
-            tile[j / CT_TILE_COLS * CT_TILE_INDICES + r % CT_TILE_ROWS * CT_TILE_COLS +
-                 j % CT_TILE_COLS] = (uint8_t)((int)fminf(fmaxf(q, -127), 127) + 128);
-        }
+    for (int64_t r = 0; r < out->n; r++) {
+        float *row = job->rows + r * out->k;
+        for (int64_t j = 0; j < out->k; j++)
+            row[j] = fminf(fmaxf(rintf(row[j] / job->tensor->w_scale), -127), 127);
+        ct_int8_put_row(out, index, r, row);
     }
 }
 
@@ -102,27 +131,16 @@ static enum ct_status bind(const struct job *job, struct ct_int8_tensor *t,
 {
     const bool has_bias = t->bias != NULL || t->shift != NULL;
     struct ct_matrix *m = t->matrix;
-    struct ct_clustered out = {.n = m->n,
-                               .k = m->k,
-                               .bits = 8,
-                               .codebook_i8 = codebook->i8,
-                               .codebook_f32 = codebook->f32,
-                               .n_codebooks = 1};
-    out.group = (int)(ct_clustered_tiles_k(&out) * CT_TILE_COLS);
-    const size_t n_index = ct_clustered_index_bytes(&out);
-    uint8_t *index = ct_binding_own(binding, n_index + CT_CLUSTERED_SLACK);
+    struct ct_clustered out;
+    uint8_t *index = ct_int8_clustered_make(m->n, m->k, codebook, binding, &out);
     float *bias = has_bias ? ct_binding_own(binding, (size_t)m->n * sizeof *bias) : NULL;
     if (index == NULL || (bias == NULL && has_bias))
         return ct_error_set(err, CT_MEMORY, "%s: no memory for it in int8", t->name);
-    memset(index, 128, n_index + CT_CLUSTERED_SLACK);
-    round_rows(job, index);
+    round_rows(job, &out, index);
     enum ct_status status = bias != NULL ? round_bias(job, bias, err) : CT_OK;
     if (status != CT_OK)
         return status;
-    out.index = index;
-    m->kind = CT_MATRIX_CLUSTERED;
-    m->clustered = out;
-    m->n_bytes = ct_clustered_n_bytes(&out);
+    ct_int8_replace(m, &out);
     t->bias_q = bias;
     return CT_OK;
 }

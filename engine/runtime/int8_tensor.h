@@ -18,6 +18,17 @@ struct ct_int8_codebook {
 /* The binding's own; NULL when memory is short. */
 const struct ct_int8_codebook *ct_int8_codebook_make(struct ct_binding *binding);
 
+/* Makes out a matrix [n, k] in int8, all 0, one group a row, without scales. Returns its index, the
+ * binding's, to be filled; NULL when memory is short. */
+uint8_t *ct_int8_clustered_make(int64_t n, int64_t k, const struct ct_int8_codebook *codebook,
+                                struct ct_binding *binding, struct ct_clustered *out);
+
+/* Puts whole numbers q [k] within -127..127 into row r. Rows of different tiles may be put at once. */
+void ct_int8_put_row(const struct ct_clustered *out, uint8_t *index, int64_t r, const float *q);
+
+/* The matrix becomes what was made of it. */
+void ct_int8_replace(struct ct_matrix *matrix, const struct ct_clustered *made);
+
 struct ct_int8_tensor {
     const char *name;
     struct ct_matrix *matrix;    /* becomes int8 */

@@ -55,7 +55,7 @@ static uint16_t quantize_row(const float *w, int64_t k, float *q)
 static void quantize_rows(void *context, int worker, int n_workers)
 {
     struct job *job = context;
-    const int64_t n = job->out->n, k = job->out->k, tiles_k = ct_clustered_tiles_k(job->out);
+    const int64_t n = job->out->n, k = job->out->k;
     float *w = job->rows + 2 * worker * k, *q = w + k;
     int64_t begin, end;
     ct_pool_share(n, CT_TILE_ROWS, worker, n_workers, &begin, &end);
@@ -65,10 +65,8 @@ static void quantize_rows(void *context, int worker, int n_workers)
         if (scale == 0)
             atomic_store(&job->is_too_large, true);
         job->scale[row] = scale;
-        uint8_t *tile = job->index + row / CT_TILE_ROWS * tiles_k * CT_TILE_INDICES;
-        for (int64_t j = 0; j < k && scale != 0; j++)
-            tile[j / CT_TILE_COLS * CT_TILE_INDICES + row % CT_TILE_ROWS * CT_TILE_COLS +
-                 j % CT_TILE_COLS] = (uint8_t)((int)q[j] + 128);
+        if (scale != 0)
+            ct_int8_put_row(job->out, job->index, row, q);
     }
 }
 
@@ -76,18 +74,11 @@ static enum ct_status quantize(struct ct_binding *b, const struct ct_int8_codebo
                                struct ct_matrix *m, const char *name, struct ct_pool *pool,
                                struct ct_error *err)
 {
-    struct ct_clustered out = {.n = m->n,
-                               .k = m->k,
-                               .bits = 8,
-                               .codebook_i8 = codebook->i8,
-                               .codebook_f32 = codebook->f32,
-                               .n_codebooks = 1};
-    out.group = (int)(ct_clustered_tiles_k(&out) * CT_TILE_COLS);
-    const size_t n_index = ct_clustered_index_bytes(&out);
+    struct ct_clustered out;
     struct job job = {
         .in = m,
         .out = &out,
-        .index = ct_binding_own(b, n_index + CT_CLUSTERED_SLACK),
+        .index = ct_int8_clustered_make(m->n, m->k, codebook, b, &out),
         .scale = ct_binding_own(b, ct_clustered_scale_bytes(&out)),
         .rows = malloc((size_t)(2 * ct_pool_n_workers(pool) * m->k) * sizeof *job.rows),
     };
@@ -96,17 +87,13 @@ static enum ct_status quantize(struct ct_binding *b, const struct ct_int8_codebo
         status = ct_error_set(err, CT_MEMORY, "%s: no memory for it in int8", name);
         goto out;
     }
-    memset(job.index, 128, n_index);
     memset(job.scale, 0, ct_clustered_scale_bytes(&out));
     ct_pool_run(pool, quantize_rows, &job);
     if (atomic_load(&job.is_too_large))
         status =
             ct_error_set(err, CT_UNSUPPORTED, "%s: a row is too large for a scale in f16", name);
-    out.index = job.index;
     out.scale = job.scale;
-    m->kind = CT_MATRIX_CLUSTERED;
-    m->clustered = out;
-    m->n_bytes = ct_clustered_n_bytes(&out);
+    ct_int8_replace(m, &out);
 out:
     free(job.rows);
     return status;
