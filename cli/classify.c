@@ -31,13 +31,7 @@ static enum ct_status print_json(const struct ct_engine *engine,
     json_t *all = json_pack("{s:o, s:f, s:f, s:o}", "labels", labels, "ms", (double)cost->ns * 1e-6,
                             "energy_mj", cost->pj * 1e-9, "simulated",
                             ct_cli_simulated_json(ct_engine_info(engine), cost));
-    char *text = failed ? NULL : ct_json_dump(all, JSON_REAL_PRECISION(9));
-    json_decref(all);
-    if (text == NULL)
-        return ct_error_set(err, CT_MEMORY, "no memory for the answer");
-    puts(text);
-    free(text);
-    return CT_OK;
+    return ct_cli_print_json(all, !failed, JSON_REAL_PRECISION(9), "the answer", err);
 }
 
 static enum ct_status print_answers(const struct classify *c, const struct ct_engine *engine,

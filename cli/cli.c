@@ -72,6 +72,18 @@ double ct_cli_median(double *values, int n)
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
+enum ct_status ct_cli_print_json(json_t *json, bool is_whole, size_t flags, const char *what,
+                                 struct ct_error *err)
+{
+    char *text = is_whole ? ct_json_dump(json, flags) : NULL;
+    json_decref(json);
+    if (text == NULL)
+        return ct_error_set(err, CT_MEMORY, "no memory for %s", what);
+    puts(text);
+    free(text);
+    return CT_OK;
+}
+
 enum ct_status ct_cli_replace_file(const char *path, const char *text, size_t n_bytes,
                                    struct ct_error *err)
 {

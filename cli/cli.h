@@ -3,6 +3,7 @@
 #ifndef CT_CLI_CLI_H
 #define CT_CLI_CLI_H
 
+#include "engine/base/json_text.h"
 #include "engine/base/options.h"
 #include "engine/base/status.h"
 
@@ -51,6 +52,11 @@ CT_MUST_CHECK enum ct_status ct_cli_parse_list(const char *option, const char *t
 
 /* Sorts values [n], n > 0, and returns their median. */
 double ct_cli_median(double *values, int n);
+
+/* Prints json, which is taken over, as jansson's flags say. CT_MEMORY: it could not be made whole, or written;
+ * the message says that there is no memory for `what`. */
+CT_MUST_CHECK enum ct_status ct_cli_print_json(json_t *json, bool is_whole, size_t flags,
+                                               const char *what, struct ct_error *err);
 
 /* Puts text [n_bytes] at path in one go: whatever was there stays until all is written. What is no plain
  * file, as a pipe, is written to. CT_IO names the path. */

@@ -47,13 +47,8 @@ static enum ct_status print_json(const struct ct_gemmini_check *check, struct ct
         has_failed = json_object_set_new(families, f->name, object) != 0;
     }
     json_t *all = json_pack("{s:o}", "families", families);
-    char *text = has_failed ? NULL : ct_json_dump(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(all);
-    if (text == NULL)
-        return ct_error_set(err, CT_MEMORY, "no memory for the report");
-    puts(text);
-    free(text);
-    return CT_OK;
+    return ct_cli_print_json(all, !has_failed, JSON_INDENT(2) | JSON_REAL_PRECISION(9),
+                             "the report", err);
 }
 
 /* CT_INVALID where results differ, with the families. */

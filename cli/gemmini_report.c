@@ -1,5 +1,6 @@
 #include "cli/gemmini_report.h"
 
+#include "cli/cli.h"
 #include "cli/progress.h"
 #include "engine/base/json_text.h"
 
@@ -124,13 +125,7 @@ static enum ct_status print_json(const struct ct_gem_config *config,
         ct_gem_host_code(config, CT_GEM_OP_LAYERNORM), "gelu",
         ct_gem_host_code(config, CT_GEM_OP_GELU), "together", cost_json(config, &report->sum),
         "operators", operators_json(config, report));
-    char *text = ct_json_dump(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(all);
-    if (text == NULL)
-        return ct_error_set(err, CT_MEMORY, "no memory for the report");
-    puts(text);
-    free(text);
-    return CT_OK;
+    return ct_cli_print_json(all, true, JSON_INDENT(2) | JSON_REAL_PRECISION(9), "the report", err);
 }
 
 enum ct_status ct_gemmini_report_print(const struct ct_gem_config *config,

@@ -1,6 +1,7 @@
 /* centroid gemmini time: what a program costs. */
 #include "cli/gemmini_time.h"
 
+#include "cli/cli.h"
 #include "engine/backend/gemmini/gem_energy.h"
 #include "engine/base/json_text.h"
 
@@ -42,13 +43,7 @@ static enum ct_status print_json(const struct ct_gem_timing *t, const struct ct_
     json_object_set_new(all, "utilisation", json_real(t->utilisation));
     json_object_set_new(all, "pj", parts);
     json_object_set_new(all, "total_pj", json_real(energy->total_pj));
-    char *text = ct_json_dump(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(all);
-    if (text == NULL)
-        return ct_error_set(err, CT_MEMORY, "no memory for the report");
-    puts(text);
-    free(text);
-    return CT_OK;
+    return ct_cli_print_json(all, true, JSON_INDENT(2) | JSON_REAL_PRECISION(9), "the report", err);
 }
 
 static void print_text(const struct ct_gem_config *config, const struct ct_gem_timing *t,

@@ -266,13 +266,8 @@ static enum ct_status print_json(const struct listing *listing, struct ct_error 
         (int)h->has_tied_embeddings, "weights", (json_int_t)listing->n_weights, "bytes",
         (json_int_t)listing->n_bytes, "bits_per_weight",
         bits_a_weight(listing->n_bytes, listing->n_weights), "tensors", tensors);
-    char *text = failed ? NULL : ct_json_dump(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(json);
-    if (text == NULL)
-        return ct_error_set(err, CT_MEMORY, "no memory for the listing, or a name is not UTF-8");
-    puts(text);
-    free(text);
-    return CT_OK;
+    return ct_cli_print_json(json, !failed, JSON_INDENT(2) | JSON_REAL_PRECISION(9),
+                             "the listing, or a name is not UTF-8", err);
 }
 
 /* ---- the command ---- */
