@@ -70,15 +70,18 @@ void ct_cli_print_simulated(const struct ct_engine_info *info, int n, const char
 json_t *ct_cli_simulated_json(const struct ct_engine_info *info, const struct ct_cost *cost)
 {
     const struct ct_simulated *s = &cost->simulated;
-    const double *pj = s->pj;
     if (info->simulated == NULL)
         return json_null();
-    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f, s:f, s:f}}",
-                     "backend", info->simulated, "clock_ghz", info->simulated_ghz, "cycles",
-                     s->cycles, "host_cycles", s->host_cycles, "ms",
-                     s->cycles / info->simulated_ghz * 1e-6, "macs", s->macs, "utilisation",
-                     ct_simulated_utilisation(s), "dram_bytes", s->dram_bytes, "energy_mj", "total",
-                     ct_simulated_pj(s) * 1e-9, "mac", pj[CT_SIMULATED_MAC] * 1e-9, "sram",
-                     pj[CT_SIMULATED_SRAM] * 1e-9, "norm", pj[CT_SIMULATED_NORM] * 1e-9, "dram",
-                     pj[CT_SIMULATED_DRAM] * 1e-9, "host", pj[CT_SIMULATED_HOST] * 1e-9);
+    json_t *energy = json_pack("{s:f}", "total", ct_simulated_pj(s) * 1e-9);
+    for (int i = 0; i < CT_SIMULATED_PARTS; i++)
+        if (json_object_set_new(energy, ct_simulated_part_name((enum ct_simulated_part)i),
+                                json_real(s->pj[i] * 1e-9)) != 0) {
+            json_decref(energy);
+            return NULL;
+        }
+    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "backend", info->simulated,
+                     "clock_ghz", info->simulated_ghz, "cycles", s->cycles, "host_cycles",
+                     s->host_cycles, "ms", s->cycles / info->simulated_ghz * 1e-6, "macs", s->macs,
+                     "utilisation", ct_simulated_utilisation(s), "dram_bytes", s->dram_bytes,
+                     "energy_mj", energy);
 }

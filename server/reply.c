@@ -200,10 +200,6 @@ static void write_usage(const struct ct_ledger *ledger, struct ct_buffer *out)
 static void write_simulated(const struct ct_engine_info *info, const char *phase,
                             const struct ct_simulated *simulated, struct ct_buffer *out)
 {
-    static const char *const names[CT_SIMULATED_PARTS] = {
-        [CT_SIMULATED_MAC] = "mac",   [CT_SIMULATED_SRAM] = "sram", [CT_SIMULATED_NORM] = "norm",
-        [CT_SIMULATED_DRAM] = "dram", [CT_SIMULATED_HOST] = "host",
-    };
     ct_buffer_printf(out,
                      ",\"%s\":{\"cycles\":%.0f,\"host_cycles\":%.0f,\"ms\":%.6g,"
                      "\"macs\":%.0f,\"utilisation\":%.6g,\"dram_bytes\":%.0f,"
@@ -213,7 +209,8 @@ static void write_simulated(const struct ct_engine_info *info, const char *phase
                      ct_simulated_utilisation(simulated), simulated->dram_bytes,
                      ct_simulated_pj(simulated) * 1e-9);
     for (int i = 0; i < CT_SIMULATED_PARTS; i++)
-        ct_buffer_printf(out, ",\"%s\":%.6g", names[i], simulated->pj[i] * 1e-9);
+        ct_buffer_printf(out, ",\"%s\":%.6g", ct_simulated_part_name((enum ct_simulated_part)i),
+                         simulated->pj[i] * 1e-9);
     ct_buffer_text(out, "}}");
 }
 

@@ -20,6 +20,15 @@ enum ct_simulated_part {
     CT_SIMULATED_HOST,
     CT_SIMULATED_PARTS
 };
+static inline const char *ct_simulated_part_name(enum ct_simulated_part part)
+{
+    static const char *const names[CT_SIMULATED_PARTS] = {
+        [CT_SIMULATED_MAC] = "mac",   [CT_SIMULATED_SRAM] = "sram", [CT_SIMULATED_NORM] = "norm",
+        [CT_SIMULATED_DRAM] = "dram", [CT_SIMULATED_HOST] = "host",
+    };
+    return names[part];
+}
+
 struct ct_simulated {
     double cycles;      /* of the machine's clock, from begin to end */
     double host_cycles; /* of these, while it waited for its host */

@@ -51,7 +51,7 @@ static enum ct_status price_attention(struct gemmini *g, const struct ct_part *p
     return price(g, ct_gem_list_attention(g->graph, &step, g->ops), sum, err);
 }
 
-/* What part i of ct_simulated_part is made of. */
+/* Where the parts of the accelerator's energy count. */
 static const enum ct_simulated_part part_of[CT_GEM_ENERGY_PARTS] = {
     [CT_GEM_ENERGY_MAC] = CT_SIMULATED_MAC,   [CT_GEM_ENERGY_REGISTERS] = CT_SIMULATED_MAC,
     [CT_GEM_ENERGY_SPAD] = CT_SIMULATED_SRAM, [CT_GEM_ENERGY_ACC] = CT_SIMULATED_SRAM,
@@ -86,8 +86,9 @@ static enum ct_status gemmini_cost(struct ct_backend *backend, const struct ct_p
         tokens.n_rows += parts[i].is_simulated ? (size_t)parts[i].n_rows : 0;
         logits.n_logits += parts[i].is_simulated ? (size_t)parts[i].n_logits : 0;
     }
-    if (status == CT_OK)
-        status = price_step(g, &tokens, &of_tokens, err);
+    if (status != CT_OK || tokens.n_rows == 0) /* nobody asks */
+        return status;
+    status = price_step(g, &tokens, &of_tokens, err);
     if (status == CT_OK)
         status = price_step(g, &logits, &of_logits, err);
     for (int i = 0; i < n && status == CT_OK; i++) {

@@ -3,7 +3,7 @@
  * time. Random operators on random machines; each prints its seed. */
 #include "engine/backend/gemmini/gem_schedule.h"
 #include "engine/base/rng.h"
-#include "tests/support/unit.h"
+#include "tests/support/gem_cost.h"
 
 #include <math.h>
 #include <string.h>
@@ -65,18 +65,6 @@ static struct ct_gem_op random_op(struct ct_rng *rng)
     return op;
 }
 
-static struct ct_gem_cost cost_of(const struct ct_gem_config *config, const struct ct_gem_op *op)
-{
-    struct ct_gem_costs *costs;
-    struct ct_gem_cost cost;
-    struct ct_error err;
-    assert_int_equal(ct_gem_costs_open(config, &costs, &err), CT_OK);
-    if (ct_gem_op_cost(costs, op, &cost, &err) != CT_OK)
-        fail_msg("%s", err.message);
-    ct_gem_costs_close(costs);
-    return cost;
-}
-
 /* A case: a machine and an operator, and what it costs. */
 struct sample {
     uint64_t seed;
@@ -92,7 +80,7 @@ static struct sample sample_of(uint64_t seed)
     ct_rng_init(&rng, seed);
     s.config = random_machine(&rng);
     s.op = random_op(&rng);
-    s.cost = cost_of(&s.config, &s.op);
+    s.cost = gem_cost_of(&s.config, &s.op);
     return s;
 }
 
@@ -279,7 +267,7 @@ static void operators_hardly_ever_lose_by_a_resource(void **state)
         for (int resource = 0; resource < N_RESOURCES; resource++) {
             const struct ct_gem_config more = with_more(&s.config, resource);
             const double before = (double)s.cost.work.cycles,
-                         after = (double)cost_of(&more, &s.op).work.cycles;
+                         after = (double)gem_cost_of(&more, &s.op).work.cycles;
             check(&s, after <= 1.08 * before, "cycles with more and less of a resource", after,
                   before);
             n_slower[resource] += after > before;

@@ -1,6 +1,6 @@
 /* What is fused and placed where, and what it costs. */
 #include "engine/backend/gemmini/gem_schedule.h"
-#include "tests/support/unit.h"
+#include "tests/support/gem_cost.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +21,6 @@ static struct ct_gem_op product(enum ct_gem_role role, size_t m, size_t n, size_
 static struct ct_gem_op by_row(enum ct_gem_op_kind kind, size_t m, size_t n)
 {
     return (struct ct_gem_op){.kind = kind, .count = 1, .m = m, .n = n};
-}
-
-static struct ct_gem_cost cost_of(const struct ct_gem_config *config, const struct ct_gem_op *op)
-{
-    struct ct_gem_costs *costs;
-    struct ct_gem_cost cost;
-    struct ct_error err;
-    assert_int_equal(ct_gem_costs_open(config, &costs, &err), CT_OK);
-    if (ct_gem_op_cost(costs, op, &cost, &err) != CT_OK)
-        fail_msg("%s", err.message);
-    ct_gem_costs_close(costs);
-    return cost;
 }
 
 static void softmax_joins_where_asked(void **state)
@@ -121,7 +109,7 @@ static void costs_are_those_of_the_commands(void **state)
         assert_int_equal(ct_gem_time(&config, program->commands, program->n, &timing, &err), CT_OK);
         struct ct_gem_op thrice = ops[i];
         thrice.count = 3;
-        const struct ct_gem_cost cost = cost_of(&config, &thrice);
+        const struct ct_gem_cost cost = gem_cost_of(&config, &thrice);
         assert_int_equal(cost.work.cycles, 3 * timing.cycles);
         assert_int_equal(cost.work.read_bytes, 3 * timing.read_bytes);
         assert_int_equal(cost.work.macs, 3 * timing.macs);
@@ -137,18 +125,18 @@ static void the_host_costs_by_the_code_that_is_chosen(void **state)
     struct ct_gem_op op = by_row(CT_GEM_OP_SOFTMAX, 10, 100);
     op.is_on_host = true;
     config.host_ghz = 2;
-    struct ct_gem_cost cost = cost_of(&config, &op);
+    struct ct_gem_cost cost = gem_cost_of(&config, &op);
     assert_int_equal(cost.host_cycles, 102770);
     assert_int_equal(cost.work.host_instructions, 77150);
     assert_int_equal(cost.work.cycles, 0);
     assert_true(ct_gem_cost_cycles(&config, &cost) == 51385);
     assert_string_equal(ct_gem_host_code(&config, CT_GEM_OP_SOFTMAX), "softmax_fp32");
     config.host_table = 4;
-    assert_int_equal(cost_of(&config, &op).host_cycles, 69450);
+    assert_int_equal(gem_cost_of(&config, &op).host_cycles, 69450);
     assert_string_equal(ct_gem_host_code(&config, CT_GEM_OP_GELU), "igelu");
     assert_null(ct_gem_host_code(&config, CT_GEM_OP_MATMUL));
     op.kind = CT_GEM_OP_REQUANTISE;
-    assert_int_equal(cost_of(&config, &op).host_cycles, 36740);
+    assert_int_equal(gem_cost_of(&config, &op).host_cycles, 36740);
 
     /* A decoder's own operators are the host's whatever it is asked. */
     struct ct_gem_op ops[] = {by_row(CT_GEM_OP_RMSNORM, 10, 100), by_row(CT_GEM_OP_GATE, 10, 100),
@@ -157,7 +145,7 @@ static void the_host_costs_by_the_code_that_is_chosen(void **state)
     assert_int_equal(ct_gem_schedule(&config, ops, 3), 3);
     for (int i = 0; i < 3; i++) {
         assert_true(ops[i].is_on_host);
-        assert_int_equal(cost_of(&config, &ops[i]).host_cycles, cycles[i]);
+        assert_int_equal(gem_cost_of(&config, &ops[i]).host_cycles, cycles[i]);
     }
 }
 
@@ -167,18 +155,18 @@ static void clustered_weights_save_traffic(void **state)
     (void)state;
     struct ct_gem_config config = config_of("lpddr4");
     struct ct_gem_op op = product(CT_GEM_ROLE_NONE, 1, 768, 768);
-    const struct ct_gem_cost plain = cost_of(&config, &op);
+    const struct ct_gem_cost plain = gem_cost_of(&config, &op);
     op.index_bits = 4;
-    struct ct_gem_cost cost = cost_of(&config, &op);
+    struct ct_gem_cost cost = gem_cost_of(&config, &op);
     assert_memory_equal(&cost, &plain, sizeof cost); /* decoded when they were loaded */
 
     config.sw_mvin_lut = 1;
-    cost = cost_of(&config, &op);
+    cost = gem_cost_of(&config, &op);
     const uint64_t scales = 2 * (768 / 64) * 768;
     assert_int_equal(plain.work.read_bytes - cost.work.read_bytes, 768 * 768 / 2 - scales - 16);
     assert_int_equal(cost.table_reads, 768 * 768 / 16);
     config.sw_scale_group = 0;
-    assert_int_equal(cost.work.read_bytes - cost_of(&config, &op).work.read_bytes, scales);
+    assert_int_equal(cost.work.read_bytes - gem_cost_of(&config, &op).work.read_bytes, scales);
     assert_true(cost.work.cycles < plain.work.cycles);
     struct ct_gem_energy before, after;
     ct_gem_cost_energy(&config, &plain, &before);
@@ -192,7 +180,7 @@ static void clustered_weights_save_traffic(void **state)
 
     config.sw_mvin_lut = 0;
     config.sw_host_decode = 1;
-    cost = cost_of(&config, &op);
+    cost = gem_cost_of(&config, &op);
     assert_int_equal(cost.work.cycles, plain.work.cycles);
     assert_true(cost.host_cycles > 768 * 768 * 10);
     assert_int_equal(cost.work.write_bytes - plain.work.write_bytes, 768 * 768);
@@ -226,7 +214,7 @@ static void a_mapping_decides_what_is_loaded_again(void **state)
     for (size_t i = 0; i < sizeof mappings / sizeof mappings[0]; i++) {
         struct ct_gem_config mapped = config;
         lay_over(&mapped, mappings[i].text);
-        const struct ct_gem_cost cost = cost_of(&mapped, &op);
+        const struct ct_gem_cost cost = gem_cost_of(&mapped, &op);
         print_message("%zu: %llu bytes, %llu cycles\n", i, (unsigned long long)cost.work.read_bytes,
                       (unsigned long long)cost.work.cycles);
         assert_int_equal(cost.work.read_bytes, mappings[i].read_bytes);
@@ -373,7 +361,7 @@ static void a_timeline_is_as_busy_as_the_cost_says(void **state)
     ops[2].index_bits = 4;
     ops[3].is_on_host = true;
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
-        const struct ct_gem_cost cost = cost_of(&config, &ops[i]);
+        const struct ct_gem_cost cost = gem_cost_of(&config, &ops[i]);
         struct busy busy = {{0}, {0}};
         ops[i].count = 3; /* told once */
         assert_int_equal(ct_gem_op_timeline(&config, &ops[i], SIZE_MAX, note, &busy, &cycles, &err),
